@@ -1,0 +1,38 @@
+//! Layouts that cross the border between kernel and user space. All integers are in host byte order.
+
+mod counter;
+mod event;
+mod image;
+mod ruling;
+
+pub use counter::{COUNTER_PAGES, COUNTERS_PER_PAGE, CounterId, CounterPage};
+pub use event::Event;
+pub use image::{
+    CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, NODE_KEYS, Node, Page, SUBTREE, ServiceCell,
+    TCP_PORTS,
+};
+pub use ruling::Ruling;
+
+/// Version of every layout in this module. Pins of another version are never adopted.
+pub const ABI_VERSION: u32 = 1;
+
+/// Generations that the kernel holds at once: next, active and previous.
+///
+/// With two, a program that has read the old number could still run when its slot is refilled.
+pub const SLOTS: u32 = 3;
+
+/// Map flags of a generation's pages: `BPF_F_INNER_MAP`, so that generations differ in size, and
+/// `BPF_F_MMAPABLE`, which aligns the pages, so that a [`Cell`] is one cache line.
+pub const PAGE_FLAGS: u32 = 0x1000 | 0x400;
+
+/// Buckets of the event budget, the one for all sources together being the first.
+pub const BUDGET_BUCKETS: u32 = 1 + 4096;
+
+/// Events that one bucket of sources may send in a second; sources that share a bucket share it.
+pub const EVENTS_PER_SOURCE: u64 = 4;
+
+/// Events that all sources together may send in a second.
+pub const EVENTS_PER_SECOND: u64 = 1024;
+
+/// Bytes of the event ring: room for eight seconds of a full budget.
+pub const EVENT_RING_BYTES: u32 = 1 << 20;

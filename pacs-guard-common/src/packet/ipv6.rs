@@ -1,0 +1,84 @@
+//! The IPv6 header and the extension headers that Linux walks (RFC 8200 sections 3 and 4).
+
+use super::{
+    Address, Cause, Frame, MAX_OFFSET, Packet,
+    parse::{Payload, TCP, transport},
+};
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+
+/// Extension headers in one packet at most. Real traffic has one or two.
+pub(super) const MAX_HEADERS: usize = 8;
+/// The longest header has 255 + 1 units of eight bytes, so that no chain leads behind [`MAX_OFFSET`].
+const _: () = assert!(22 + 40 + MAX_HEADERS * 2048 <= MAX_OFFSET);
+
+/// Reads the header at `start`, and its extension headers.
+#[inline(always)]
+pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Result<Payload, Cause> {
+    let fixed: [u8; 8] = frame.read(start).ok_or(Cause::Truncated)?;
+    let [version, _, _, _, l1, l2, first, _] = fixed;
+    if version >> 4 != 6 {
+        return Err(Cause::IpHeader);
+    }
+    let address = |at| frame.read::<8>(start + at).ok_or(Cause::Truncated);
+    packet.source = Address::v6(address(8)?, address(16)?);
+    packet.destination = Address::v6(address(24)?, address(32)?);
+
+    // A payload length of 0 is a jumbogram's, or of Linux's own segmentation offload (BIG TCP).
+    let end = match u16::from_be_bytes([l1, l2]) as usize {
+        0 => usize::MAX,
+        long if !frame.holds(start + 40 + long) => return Err(Cause::Length),
+        fitting => start + 40 + fitting,
+    };
+
+    let mut header = first;
+    let mut at = frame.forget(start + 40);
+    let mut first_fragment = false;
+    for _ in 0..=MAX_HEADERS {
+        packet.protocol = header;
+        if let Some(transport) = transport(header) {
+            return Ok(Payload::Transport { transport, at, end, first_fragment });
+        }
+        if !is_extension(header) {
+            return Ok(Payload::OtherProtocol);
+        }
+        // A first fragment must hold the whole chain (RFC 7112), and Linux drops it where it does not.
+        let cut = if first_fragment { Cause::Fragment } else { Cause::Truncated };
+        let [next, length, third, fourth]: [u8; 4] = frame.read(at).ok_or(cut)?;
+        let end_of_header = match header {
+            FRAGMENT => {
+                let field = u16::from_be_bytes([third, fourth]);
+                match (field >> 3, next) {
+                    (0, _) => first_fragment |= field & 1 != 0,
+                    (1, TCP) => return Err(Cause::Fragment),
+                    _ if transport(next).is_some() || is_extension(next) => {
+                        return Ok(Payload::LaterFragment);
+                    }
+                    _ => return Ok(Payload::OtherProtocol),
+                }
+                // The second byte of this header is reserved, and is not a length.
+                at + 8
+            }
+            // Its length counts words of four bytes, less two (RFC 4302 section 2.2).
+            AUTHENTICATION => at + (length as usize + 2) * 4,
+            _ => {
+                if header == ROUTING {
+                    packet.source_routed |= fourth != 0;
+                }
+                at + (length as usize + 1) * 8
+            }
+        };
+        at = frame.forget(end_of_header);
+        header = next;
+    }
+    Err(Cause::ExtensionHeaders)
+}
+
+#[inline(always)]
+const fn is_extension(header: u8) -> bool {
+    matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}

@@ -1,0 +1,14 @@
+//! From the bytes of a frame to the few facts that a verdict needs.
+
+mod address;
+mod cause;
+mod ethernet;
+mod frame;
+mod ipv4;
+mod ipv6;
+mod parse;
+
+pub use address::{Address, Family};
+pub use cause::Cause;
+pub use frame::{Frame, MAX_OFFSET};
+pub use parse::{Content, Packet, Parsed, Transport, parse};

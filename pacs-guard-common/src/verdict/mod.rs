@@ -1,0 +1,9 @@
+//! From a parsed packet to what happens to it.
+
+mod judge;
+mod reason;
+mod view;
+
+pub use judge::{Judgement, judge};
+pub use reason::{Reason, Verdict};
+pub use view::PolicyView;
