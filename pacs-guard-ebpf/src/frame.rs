@@ -1,0 +1,62 @@
+//! The frame of an XDP context: the only place that touches packet memory.
+
+use aya_ebpf::{helpers, programs::XdpContext};
+use pacs_guard_common::packet::{Frame, MAX_OFFSET};
+
+/// A frame as the driver hands it over.
+pub struct XdpFrame<'a> {
+    ctx: &'a XdpContext,
+    zero: usize,
+}
+
+impl<'a> XdpFrame<'a> {
+    /// `zero` is 0, read from where the verifier can't know it.
+    pub fn new(ctx: &'a XdpContext, zero: usize) -> Self {
+        Self { ctx, zero }
+    }
+}
+
+impl Frame for XdpFrame<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let start = self.ctx.data() + at;
+        if start + N <= self.ctx.data_end() {
+            // SAFETY: the comparison above proves to the verifier, and to us, that N bytes from `start` on
+            // lie inside the frame; `[u8; N]` needs no alignment and every bit pattern is a value of it.
+            return Some(unsafe { *(start as *const [u8; N]) });
+        }
+        self.read_behind_linear_part(at)
+    }
+
+    #[inline(always)]
+    fn holds(&self, length: usize) -> bool {
+        if self.ctx.data() + length <= self.ctx.data_end() {
+            return true;
+        }
+        // SAFETY: the helper only reads the context, which is valid for as long as the program runs.
+        length as u64 <= unsafe { helpers::generated::bpf_xdp_get_buff_len(self.ctx.ctx) }
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        (offset + self.zero) & MAX_OFFSET
+    }
+}
+
+impl XdpFrame<'_> {
+    /// Reads where the bytes lie in a later buffer of a multi-buffer frame, or across two.
+    #[inline(always)]
+    fn read_behind_linear_part<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        // SAFETY: the helper writes N bytes to `bytes`, which holds N, or none where the frame ends before.
+        let result = unsafe {
+            helpers::generated::bpf_xdp_load_bytes(
+                self.ctx.ctx,
+                at as u32,
+                bytes.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        (result == 0).then_some(bytes)
+    }
+}

@@ -1,0 +1,40 @@
+//! The XDP program: a thin shell around the verdict of `pacs-guard-common`.
+#![no_std]
+#![no_main]
+
+mod frame;
+mod maps;
+mod record;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use pacs_guard_common::verdict::{Verdict, judge};
+
+use crate::{frame::XdpFrame, maps::Generation};
+
+/// Judges one frame. A frame is never changed and never sent elsewhere: it passes or it is dropped.
+#[xdp(frags)]
+pub fn pacs_guard(ctx: XdpContext) -> u32 {
+    let generation = Generation::active();
+    let judgement = judge(&XdpFrame::new(&ctx, generation.zero), &generation);
+    record::count(judgement.ruling.counter);
+    let (action, refused) = match judgement.ruling.verdict {
+        Verdict::Pass | Verdict::Allow => (xdp_action::XDP_PASS, false),
+        Verdict::WouldDrop => (xdp_action::XDP_PASS, true),
+        Verdict::Drop => (xdp_action::XDP_DROP, true),
+    };
+    if refused {
+        record::report(&ctx, &judgement, &generation);
+    }
+    action
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+// The kernel reads a dual licence as GPL-compatible.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,55 @@
+//! The maps, and the generation of the policy that is in force.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use pacs_guard_common::{
+    abi::{BUDGET_BUCKETS, COUNTER_PAGES, CounterPage, EVENT_RING_BYTES, Event, PAGE_FLAGS, Page, SLOTS},
+    verdict::PolicyView,
+};
+
+/// A generation's pages. The size is a template's: each generation has its own.
+type Pages = Array<Page, 17, { PAGE_FLAGS as usize }>;
+
+/// The generations, one a slot.
+#[btf_map]
+static POLICY: ArrayOfMaps<Pages, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// The slot in force, in the lower half; the upper half is 0. Storing it is the whole policy change.
+#[btf_map]
+static ACTIVE: Array<u64, 1> = Array::new();
+
+/// Packets per counter.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<CounterPage, { COUNTER_PAGES as usize }> = PerCpuArray::new();
+
+/// What each bucket of sources has left of its second's events.
+#[btf_map]
+pub static BUDGETS: Array<u64, { BUDGET_BUCKETS as usize }> = Array::new();
+
+/// Refused packets, for the daemon.
+#[btf_map]
+pub static EVENTS: RingBuf<[u64; Event::LANES], { EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// The generation in force, read once per packet, so that a packet sees one whole policy.
+pub struct Generation {
+    pages: Option<&'static Pages>,
+    /// The active cell's upper half, for [`crate::frame::XdpFrame`].
+    pub zero: usize,
+}
+
+impl Generation {
+    #[inline(always)]
+    pub fn active() -> Self {
+        let active = ACTIVE.get(0).copied().unwrap_or(0);
+        Self { pages: POLICY.get(active as u32), zero: (active >> 32) as usize }
+    }
+}
+
+impl PolicyView for Generation {
+    #[inline(always)]
+    fn page(&self, index: u32) -> Option<&Page> {
+        self.pages?.get(index)
+    }
+}

@@ -1,0 +1,72 @@
+//! What a judged packet leaves behind: a count, and an event where it was refused.
+
+use aya_ebpf::{helpers, programs::XdpContext};
+use aya_log_ebpf::debug;
+use pacs_guard_common::{
+    abi::{BUDGET_BUCKETS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event},
+    packet::Address,
+    verdict::{Judgement, PolicyView},
+};
+
+use crate::maps::{BUDGETS, COUNTERS, EVENTS, Generation};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Adds one packet to a counter of this CPU.
+#[inline(always)]
+pub fn count(counter: CounterId) {
+    let (page, place) = counter.place();
+    let Some(page) = COUNTERS.get_ptr_mut(page) else { return };
+    // SAFETY: the pointer is to this CPU's own value, which lives as long as the map, and nothing else runs
+    // on this CPU between here and the write: XDP runs with bottom halves off.
+    if let Some(packets) = unsafe { (*page).get_mut(place) } {
+        *packets += 1;
+    }
+}
+
+/// Sends an event, unless its source, or all sources together, have spent the second's budget.
+#[inline(always)]
+pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) {
+    let packet = &judgement.packet;
+    debug!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
+    // SAFETY: the helper has no arguments and no effect.
+    let second = unsafe { helpers::generated::bpf_ktime_get_coarse_ns() } / SECOND;
+    if !spend(bucket(packet.source), second, EVENTS_PER_SOURCE) || !spend(0, second, EVENTS_PER_SECOND) {
+        return count(CounterId::EVENTS_SUPPRESSED);
+    }
+    let event = Event {
+        // SAFETY: as above.
+        time: unsafe { helpers::generated::bpf_ktime_get_boot_ns() },
+        interface: ctx.ingress_ifindex() as u32,
+        generation: generation.header().map_or(0, |header| header.generation),
+        packet: *packet,
+        ruling: judgement.ruling,
+    };
+    if EVENTS.output(&event.to_lanes(), 0).is_err() {
+        count(CounterId::EVENTS_LOST);
+    }
+}
+
+/// Takes one event from a bucket's budget. Two CPUs may take the same one: the bound is a fence, not a count.
+#[inline(always)]
+fn spend(bucket: u32, second: u64, budget: u64) -> bool {
+    const USED: u64 = 0xffff;
+    let Some(cell) = BUDGETS.get_ptr_mut(bucket) else { return false };
+    // SAFETY: the pointer is to an aligned u64 of the map; other CPUs may write it at the same time, and
+    // whichever value is read or stays is a whole one.
+    let cell = unsafe { &mut *cell };
+    let spent = if *cell >> 16 == second { *cell & USED } else { 0 };
+    if spent >= budget {
+        return false;
+    }
+    *cell = second << 16 | (spent + 1);
+    true
+}
+
+/// The bucket of a source, by Fibonacci hashing.
+#[inline(always)]
+fn bucket(source: Address) -> u32 {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mixed = (source.high ^ source.low.rotate_left(32)).wrapping_mul(GOLDEN);
+    1 + (mixed >> 52) as u32 % (BUDGET_BUCKETS - 1)
+}
