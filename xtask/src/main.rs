@@ -1,0 +1,65 @@
+//! `cargo xtask`: set-up, build, lint, tests and the demo, the same here as in CI.
+
+mod bpf_toolchain;
+mod build;
+mod demo;
+mod lint;
+mod setup;
+mod shell;
+mod test;
+
+#[path = "../../tests/lab/mod.rs"]
+mod lab;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Set-up, build, lint, tests and demo of pacs-guard")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find the BPF toolchain and the DICOM peers, and install what is missing
+    Setup {
+        /// Install without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Release binaries in target/release
+    Build,
+    /// Formatting, clippy, the XDP program by itself, dependencies
+    Lint,
+    /// Set-up, lint and every test (needs root)
+    Test,
+    /// Three hosts, a real DICOM archive, and who may talk to it (needs root)
+    Demo,
+    /// What listens on SSH's port in the demo
+    #[command(hide = true)]
+    Greet {
+        /// TCP port, on every address
+        port: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Setup { yes } => setup::run(yes),
+        Command::Build => build::run().map(|binary| println!("built {}", binary.display())),
+        Command::Lint => lint::run(),
+        Command::Test => test::run(),
+        Command::Demo => demo::run(),
+        Command::Greet { port } => demo::greet(port),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
