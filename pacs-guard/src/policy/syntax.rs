@@ -1,0 +1,82 @@
+//! The YAML reader's errors as faults of a policy.
+
+use serde_saphyr::{Error, ExternalMessageSource, budget::BudgetBreach, granit_parser::ErrorKind};
+
+use super::{
+    document::Mark,
+    fault::{Fault, Quoted, nearest},
+};
+
+const TOO_DEEP: &str = "it is nested too deep";
+
+/// What `error` says, and where.
+pub(super) fn fault(error: &Error) -> (Mark, Fault) {
+    let mark = error.location().map(Mark::from).unwrap_or_default();
+    (mark, translate(error.without_snippet()))
+}
+
+fn translate(error: &Error) -> Fault {
+    match error {
+        Error::AliasError { error, .. } => translate(error.without_snippet()),
+        Error::MultipleDocuments { .. } => Fault::SeveralDocuments,
+        Error::DuplicateMappingKey { key, .. } => {
+            Fault::DuplicateKey { key: Quoted::new(key.as_deref().unwrap_or("?")) }
+        }
+        Error::SerdeUnknownField { field, expected, .. } => Fault::UnknownKey {
+            key: Quoted::new(field),
+            nearest: nearest(field, expected.iter().copied()),
+            known: expected.join(", "),
+        },
+        Error::MergeKeyNotAllowed { .. } => Fault::MergeKey,
+        Error::NullIntoString { .. } => Fault::NoValue,
+        Error::Unexpected { expected, .. } => shape(expected),
+        Error::SerdeInvalidType { expected, .. } => shape(expected),
+        Error::Budget { breach, .. } => Fault::OverBudget { reason: budget(breach) },
+        Error::AliasReplayLimitExceeded { .. } => {
+            Fault::OverBudget { reason: "its aliases repeat too much".to_owned() }
+        }
+        Error::AliasReplayStackDepthExceeded { .. } => {
+            Fault::OverBudget { reason: "its aliases are nested too deep".to_owned() }
+        }
+        Error::ExternalMessage { source, msg, .. } => match source.as_ref() {
+            // The scanner looks ahead, and so may meet its own limit before the budget's.
+            ExternalMessageSource::Parser(error) if *error.kind() == ErrorKind::RecursionLimitExceeded => {
+                Fault::OverBudget { reason: TOO_DEEP.to_owned() }
+            }
+            _ => syntax(msg),
+        },
+        other => syntax(&other.to_string()),
+    }
+}
+
+fn shape(expected: &str) -> Fault {
+    let (expected, hint) = if expected.contains("sequence") {
+        ("a list", "write [first, second], or one item a line after `- `")
+    } else if expected.contains("mapping") {
+        ("a mapping", "write `key: value`, one a line and further indented")
+    } else {
+        ("a single value", "a list or a mapping has no meaning here")
+    };
+    Fault::Shape { expected, hint }
+}
+
+fn budget(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => TOO_DEEP,
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. }
+        | BudgetBreach::RecordedAnchorBytes { .. } => "its aliases repeat too much",
+        BudgetBreach::Documents { .. } => "it has too many documents",
+        _ => "it has more values than a million prefixes need",
+    }
+    .to_owned()
+}
+
+/// The reader's own words, without the place at their end: the diagnostic has that.
+fn syntax(text: &str) -> Fault {
+    let reason = text.split(" at line ").next().unwrap_or(text);
+    let reason: String = reason.chars().take(200).collect();
+    Fault::Syntax { reason: reason.escape_debug().to_string() }
+}
