@@ -1,0 +1,188 @@
+//! The words of the command line.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::datapath::{DatapathError, Pins, XdpChoice};
+
+/// Lets only declared segments reach the DICOM ports of this host, by XDP.
+#[derive(Debug, Parser)]
+#[command(name = "pacs-guard", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+
+    /// Print JSON for machines instead of text for people
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Folder for pinned maps and links, on a BPF file system
+    #[arg(
+        long,
+        global = true,
+        env = "PACS_GUARD_PIN_ROOT",
+        default_value = "/sys/fs/bpf/pacs-guard",
+        value_name = "DIR"
+    )]
+    pin_root: PathBuf,
+
+    /// Folder of the control socket
+    #[arg(
+        long,
+        global = true,
+        env = "PACS_GUARD_RUN_DIR",
+        default_value = "/run/pacs-guard",
+        value_name = "DIR"
+    )]
+    run_dir: PathBuf,
+}
+
+impl Args {
+    /// The pins of the network namespace that the command runs in.
+    pub(super) fn pins(&self) -> Result<Pins, DatapathError> {
+        Pins::here(&self.pin_root)
+    }
+
+    /// The control socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.run_dir.join("control.sock")
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Put a policy in force and keep it so: the daemon, in the foreground
+    Run(Run),
+    /// Check policy files; changes nothing
+    Check(Check),
+    /// Show what is in force, also where no daemon runs
+    Status,
+    /// Show how many packets were allowed and refused, per segment and service
+    Counters(Counters),
+    /// Show refused packets as they come
+    Events(Events),
+    /// Ask DICOM peers for a C-ECHO now
+    Echo(Echo),
+    /// Say what happens to a packet, and which line of the policy decides
+    Explain(Explain),
+    /// Make the daemon read its policy file again
+    Reload,
+    /// End enforcement: take the program off the interfaces
+    Detach(Detach),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PolicyFile {
+    /// The policy file
+    #[arg(
+        long,
+        env = "PACS_GUARD_POLICY",
+        default_value = "/etc/pacs-guard/policy.yaml",
+        value_name = "FILE"
+    )]
+    pub(super) policy: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
+
+    /// Interface to guard, instead of the policy's own; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(super) interface: Vec<String>,
+
+    /// Where XDP runs: in the driver, in the network stack (slower), or in the driver where it can
+    #[arg(long, env = "PACS_GUARD_XDP_MODE", value_enum, default_value_t)]
+    pub(super) xdp_mode: XdpChoice,
+
+    /// End enforcement when the daemon is asked to end; without it, enforcement stays on
+    #[arg(long)]
+    pub(super) detach: bool,
+
+    /// Let the XDP program log each refused packet: slow, for debugging
+    #[arg(long)]
+    pub(super) program_log: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// Policy files
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Counters {
+    /// Show counters at zero too
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Events {
+    /// Print the kept events and end
+    #[arg(long, conflicts_with = "count")]
+    pub(super) recent: bool,
+
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Echo {
+    /// Names of peers; without one, every peer of the policy
+    #[arg(value_name = "PEER")]
+    pub(super) peers: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
+
+    /// Longest time for one peer, in seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
+    pub(super) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["source", "frame", "pcap"]))]
+pub(super) struct Explain {
+    /// Source address
+    #[arg(value_name = "SRC", requires = "port")]
+    pub(super) source: Option<IpAddr>,
+
+    /// Destination port
+    #[arg(value_name = "DPORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+
+    /// Destination address; without it, one that the port is protected at
+    #[arg(long, value_name = "ADDRESS", requires = "source")]
+    pub(super) to: Option<IpAddr>,
+
+    /// Ask for UDP instead of TCP
+    #[arg(long, requires = "source")]
+    pub(super) udp: bool,
+
+    /// An Ethernet frame in hex; `-` reads one a line from standard input
+    #[arg(long, value_name = "HEX")]
+    pub(super) frame: Option<String>,
+
+    /// Every frame of a pcap or pcapng file
+    #[arg(long, value_name = "FILE")]
+    pub(super) pcap: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
+
+    /// Ask the XDP program itself, loaded for the purpose and attached to nothing; needs root
+    #[arg(long)]
+    pub(super) kernel: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Detach {
+    /// Interfaces; without one, every interface of this network namespace, and the counters end too
+    #[arg(value_name = "INTERFACE")]
+    pub(super) interfaces: Vec<String>,
+}

@@ -1,0 +1,69 @@
+//! The command line: one verb a file.
+
+mod args;
+mod check;
+mod counters;
+mod detach;
+mod echo;
+mod events;
+mod explain;
+mod reload;
+mod run;
+mod status;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Verb};
+
+/// How a command ends. The numbers are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Fine = 0,
+    /// It could not.
+    Failed = 1,
+    /// The policy is invalid. (2 is a wrong command line.)
+    Invalid = 3,
+    /// Nothing is enforced.
+    NotEnforcing = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    match dispatch(&args) {
+        Ok(exit) => exit.into(),
+        Err(why) => {
+            terminal::error(&format!("{why:#}"));
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn dispatch(args: &Args) -> anyhow::Result<Exit> {
+    match &args.verb {
+        Verb::Run(verb) => run::run(args, verb),
+        Verb::Check(verb) => check::run(args, verb),
+        Verb::Status => status::run(args),
+        Verb::Counters(verb) => counters::run(args, verb),
+        Verb::Events(verb) => events::run(args, verb),
+        Verb::Echo(verb) => echo::run(args, verb),
+        Verb::Explain(verb) => explain::run(args, verb),
+        Verb::Reload => reload::run(args),
+        Verb::Detach(verb) => detach::run(args, verb),
+    }
+}
+
+/// A runtime of one thread, for a command that asks and goes.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}

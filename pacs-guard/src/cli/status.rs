@@ -1,0 +1,219 @@
+//! `status`: what is in force, read from the kernel itself, and from the daemon where one runs.
+
+use anstream::println;
+use pacs_guard_common::{abi::CounterId, verdict::Verdict};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Exit,
+    args::Args,
+    block_on,
+    terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
+};
+use crate::{
+    control::{Client, ClientError, DaemonStatus, ReloadResult},
+    datapath::{Counters, InForce, Pins, XdpMode, linked_program},
+    image::{Card, Enforces},
+    interface,
+};
+
+/// The word at the head of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Enforcing,
+    PartlyAudit,
+    Audit,
+    NotEnforcing,
+}
+
+#[derive(Serialize)]
+struct Guarded {
+    name: String,
+    index: u32,
+    mode: Option<XdpMode>,
+    /// Whether the program on the interface is the one on our link.
+    attached: bool,
+}
+
+#[derive(Default, Serialize)]
+struct Totals {
+    allowed: u64,
+    dropped: u64,
+    would_drop: u64,
+    passed: u64,
+    events_suppressed: u64,
+    events_lost: u64,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let pins = args.pins()?;
+    let in_force = InForce::read(&pins)?;
+    let card = in_force.as_ref().and_then(|in_force| in_force.image.card());
+    let generation = in_force.as_ref().and_then(|in_force| in_force.image.generation());
+    let totals = Counters::read(&pins)?.as_ref().map(totals).unwrap_or_default();
+    let (interfaces, daemon) = block_on(async {
+        let daemon = match Client::connect(&args.socket()).await {
+            Ok(client) => Some(client.status().await?),
+            Err(ClientError::NotRunning { .. }) => None,
+            Err(other) => return Err(other.into()),
+        };
+        Ok((guarded(&pins).await?, daemon))
+    })?;
+    let state = state(card.as_ref(), &interfaces);
+    if args.json {
+        terminal::json(&json!({
+            "schema": "pacs-guard/status/1",
+            "state": state,
+            "policy": card,
+            "generation": generation,
+            "interfaces": interfaces,
+            "packets": totals,
+            "daemon": daemon,
+        }))?;
+    } else {
+        print(state, card.as_ref(), generation, &interfaces, &totals, daemon.as_ref());
+    }
+    Ok(if state == State::NotEnforcing { Exit::NotEnforcing } else { Exit::Fine })
+}
+
+async fn guarded(pins: &Pins) -> anyhow::Result<Vec<Guarded>> {
+    let known = interface::list().await?;
+    let mut guarded = Vec::new();
+    for index in pins.links()? {
+        let found = known.iter().find(|interface| interface.index == index);
+        let program = linked_program(pins, index)?;
+        guarded.push(Guarded {
+            name: found.map_or_else(|| "(gone)".to_owned(), |interface| interface.name.clone()),
+            index,
+            mode: found.and_then(|interface| interface.xdp_mode),
+            attached: found.is_some_and(|interface| program.is_some() && interface.xdp_program == program),
+        });
+    }
+    Ok(guarded)
+}
+
+fn state(card: Option<&Card>, interfaces: &[Guarded]) -> State {
+    match card {
+        Some(card) if interfaces.iter().any(|interface| interface.attached) => match card.enforces {
+            Enforces::Everything => State::Enforcing,
+            Enforces::Some => State::PartlyAudit,
+            Enforces::Nothing => State::Audit,
+        },
+        _ => State::NotEnforcing,
+    }
+}
+
+fn totals(counters: &Counters) -> Totals {
+    let mut totals = Totals {
+        events_suppressed: counters.packets(CounterId::EVENTS_SUPPRESSED),
+        events_lost: counters.packets(CounterId::EVENTS_LOST),
+        ..Totals::default()
+    };
+    for (_, booking, packets) in counters.entries() {
+        *match booking.verdict {
+            Verdict::Allow => &mut totals.allowed,
+            Verdict::Drop => &mut totals.dropped,
+            Verdict::WouldDrop => &mut totals.would_drop,
+            Verdict::Pass => &mut totals.passed,
+        } += packets;
+    }
+    totals
+}
+
+fn print(
+    state: State,
+    card: Option<&Card>,
+    generation: Option<u64>,
+    interfaces: &[Guarded],
+    totals: &Totals,
+    daemon: Option<&DaemonStatus>,
+) {
+    println!(
+        "{}",
+        match state {
+            State::Enforcing => styled(GOOD, "ENFORCING"),
+            State::PartlyAudit =>
+                format!("{}, {}", styled(GOOD, "ENFORCING"), styled(WARN, "some of it in AUDIT")),
+            State::Audit => styled(WARN, "AUDIT: refusals are reported, and pass"),
+            State::NotEnforcing => styled(BAD, "NOT ENFORCING"),
+        }
+    );
+    let line = |label: &str, text: String| println!("  {} {text}", styled(DIM, format!("{label:<10}")));
+    match card {
+        None => line("policy", "none in force".into()),
+        Some(card) => {
+            line("policy", format!("{} ({})", card.policy, card.file));
+            line(
+                "",
+                format!(
+                    "generation {}, since {}, sha256 {}",
+                    generation.unwrap_or(0),
+                    card.loaded.strftime("%F %TZ"),
+                    card.sha256.get(..16).unwrap_or(&card.sha256)
+                ),
+            );
+            line(
+                "",
+                format!("{} services, {} segments, {} sources", card.services, card.segments, card.sources),
+            );
+        }
+    }
+    if interfaces.is_empty() {
+        line("interface", "none is guarded".into());
+    }
+    for interface in interfaces {
+        let mode = interface.mode.map_or("no XDP program", XdpMode::name);
+        let text = match (interface.attached, interface.mode) {
+            (true, Some(XdpMode::Generic)) => {
+                format!("{}  {}", interface.name, styled(WARN, "generic mode (slow)"))
+            }
+            (true, _) => format!("{}  {mode} mode", interface.name),
+            (false, _) => format!("{}  {}", interface.name, styled(BAD, "not guarded: the program is gone")),
+        };
+        line("interface", text);
+    }
+    line(
+        "packets",
+        format!(
+            "{} allowed, {} dropped, {} would drop, {} not judged",
+            thousands(totals.allowed),
+            thousands(totals.dropped),
+            thousands(totals.would_drop),
+            thousands(totals.passed)
+        ),
+    );
+    if totals.events_suppressed + totals.events_lost > 0 {
+        let left_out = thousands(totals.events_suppressed + totals.events_lost);
+        line("events", format!("{left_out} refused packets sent no event (budget, full ring)"));
+    }
+    match daemon {
+        None => line("daemon", styled(WARN, "not running; what is in force stays in force")),
+        Some(daemon) => print_daemon(daemon, line),
+    }
+}
+
+fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
+    line("daemon", format!("running, process {}, version {}", daemon.pid, daemon.version));
+    match daemon.file_differs {
+        Some(true) => line("", styled(WARN, format!("{} differs from what is in force", daemon.policy_file))),
+        None => line("", styled(WARN, format!("{} can't be read", daemon.policy_file))),
+        Some(false) => {}
+    }
+    if let Some(reload) = &daemon.last_reload {
+        let text = match &reload.result {
+            ReloadResult::Loaded { problems, .. } if problems.is_empty() => "fine".to_owned(),
+            ReloadResult::Loaded { problems, .. } => styled(WARN, problems.join("; ")),
+            ReloadResult::Invalid { .. } => styled(BAD, "refused: the file is invalid"),
+            ReloadResult::Failed { why } => styled(BAD, format!("failed: {why}")),
+        };
+        line("reload", format!("{}  {text}", reload.at.strftime("%F %TZ")));
+    }
+    for report in &daemon.echo {
+        let text = |key: &str| report.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();
+        let answer =
+            if report.get("identity").is_some() { styled(GOOD, "answers") } else { styled(BAD, "fails") };
+        line("echo", format!("{}  {answer}  {}", text("peer"), text("when")));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the daemon and the command line say to each other. Version 1.
+
+use std::{net::IpAddr, sync::Arc};
+
+use jiff::Timestamp;
+use pacs_guard_common::{abi::Event, verdict::Verdict};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::image::Booking;
+
+/// What only a running daemon knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// The policy file that a reload reads.
+    pub policy_file: String,
+    /// Whether that file is unlike the policy in force; `None` where it can't be read.
+    pub file_differs: Option<bool>,
+    /// The last reload.
+    pub last_reload: Option<ReloadReport>,
+    /// The last C-ECHO of each peer that was asked.
+    pub echo: Vec<Value>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// When.
+    pub at: Timestamp,
+    /// What came of it.
+    #[serde(flatten)]
+    pub result: ReloadResult,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum ReloadResult {
+    /// The new policy is in force.
+    Loaded {
+        /// Its name.
+        policy: String,
+        /// The number of its generation.
+        generation: u64,
+        /// Time from reading the file to the flip, in microseconds.
+        took_us: u64,
+        /// The file's warnings, for people.
+        warnings: String,
+        /// What the new policy wants that could not be done, such as an interface that is not there.
+        problems: Vec<String>,
+    },
+    /// The file is bad; the old policy stays in force.
+    Invalid {
+        /// The mistakes, for people.
+        rendered: String,
+        /// The mistakes, for machines.
+        diagnostics: Value,
+    },
+    /// The kernel refused; the old policy stays in force.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One refused packet, for people and machines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When.
+    pub time: Timestamp,
+    /// Index of the interface.
+    pub interface: u32,
+    /// Source address, where it could be read.
+    pub source: Option<IpAddr>,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination address, where it could be read.
+    pub destination: Option<IpAddr>,
+    /// Destination port.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// `drop` or `would-drop`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// The segment that the source lies in.
+    pub segment: Option<Arc<str>>,
+    /// The service that was asked for.
+    pub service: Option<Arc<str>>,
+    /// The generation of the policy that refused it.
+    pub generation: u64,
+}
+
+impl EventRecord {
+    /// Words an event; `boot` is when the clock of the events stood at 0.
+    pub fn new(event: &Event, booking: Option<Booking>, boot: Timestamp) -> Self {
+        let since_boot = jiff::SignedDuration::from_nanos(event.time.try_into().unwrap_or(i64::MAX));
+        let (segment, service) = booking.map_or((None, None), |booking| (booking.segment, booking.service));
+        Self {
+            time: boot.checked_add(since_boot).unwrap_or(boot),
+            interface: event.interface,
+            source: event.packet.source.to_ip(),
+            source_port: event.packet.source_port,
+            destination: event.packet.destination.to_ip(),
+            destination_port: event.packet.destination_port,
+            protocol: event.packet.protocol,
+            verdict: event.ruling.verdict.name().to_owned(),
+            reason: event.ruling.reason.name().to_owned(),
+            segment,
+            service,
+            generation: event.generation,
+        }
+    }
+
+    /// Whether the packet was really dropped.
+    pub fn dropped(&self) -> bool {
+        self.verdict == Verdict::Drop.name()
+    }
+}

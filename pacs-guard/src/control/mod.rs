@@ -1,0 +1,9 @@
+//! The control socket: HTTP over a Unix socket, JSON, for the command line.
+
+mod api;
+mod client;
+mod server;
+
+pub use api::{DaemonStatus, EventRecord, ReloadReport, ReloadResult};
+pub use client::{Client, ClientError, Events, Streamed};
+pub use server::{Control, Request, bind, serve};

@@ -1,0 +1,207 @@
+//! Enforcement: one policy on the interfaces, and the step from it to the next.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use pacs_guard_common::abi::Event;
+use thiserror::Error;
+
+use super::Options;
+use crate::{
+    control::ReloadResult,
+    datapath::{AttachError, Attached, Datapath, DatapathError, EventStream, Pins},
+    image::{Booking, Card, CompileError, compile},
+    interface::{self, Interface, InterfaceError},
+    policy::{self, Checked, Rejected, model::Policy},
+};
+
+/// Why a policy is not put in force.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The policy is invalid.
+    #[error("{0}")]
+    Invalid(Box<Rejected>),
+    /// Neither the policy nor the command line names an interface.
+    #[error("no interface to guard: name it in the policy (`interfaces: [eth0]`) or by `--interface eth0`")]
+    NoInterface,
+    /// An interface is not there.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// An interface can't be guarded.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The policy can't be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The kernel refuses.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+}
+
+impl From<Rejected> for StartError {
+    fn from(rejected: Rejected) -> Self {
+        Self::Invalid(Box::new(rejected))
+    }
+}
+
+/// A policy in force.
+pub(super) struct Enforcement {
+    options: Options,
+    datapath: Datapath,
+    policy: Policy,
+    card: Card,
+    attached: Vec<Attached>,
+}
+
+impl Enforcement {
+    /// Puts the policy in force, on what is pinned already or on new maps and links.
+    pub(super) async fn start(options: &Options) -> Result<(Self, EventStream), StartError> {
+        let checked = policy::read(&options.policy)?;
+        if !checked.warnings.is_empty() {
+            tracing::warn!("{}", checked.render(false));
+        }
+        let wanted = wanted(options, &checked.policy).await?;
+        let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
+        let put = tokio::task::block_in_place(|| {
+            let card = swap(&mut datapath, &checked)?;
+            let attached = attach(&mut datapath, options, &wanted)?;
+            datapath.forget_other_layouts()?;
+            Ok((card, attached))
+        });
+        let (card, attached) = match put {
+            Ok(put) => put,
+            Err(why) => {
+                abandon(&options.pins);
+                return Err(why);
+            }
+        };
+        for Attached { name, mode, adopted, .. } in &attached {
+            let how = if *adopted { "adopted without a gap" } else { "attached" };
+            tracing::info!("{name}: {how}, {} mode", mode.name());
+        }
+        tracing::info!("policy {} is in force ({})", card.policy, card.file);
+        if let Some(log) = datapath.take_log() {
+            std::thread::spawn(move || log.forward());
+        }
+        let events = datapath.take_events()?;
+        let this = Self { options: options.clone(), datapath, policy: checked.policy, card, attached };
+        Ok((this, events))
+    }
+
+    /// Reads the file again and puts it in force. Whatever goes wrong, the old policy stays.
+    pub(super) async fn reload(&mut self) -> ReloadResult {
+        let start = Instant::now();
+        match self.replace().await {
+            Ok((generation, warnings, problems)) => ReloadResult::Loaded {
+                policy: self.policy.name.clone(),
+                generation,
+                took_us: start.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+                warnings,
+                problems,
+            },
+            Err(StartError::Invalid(rejected)) => ReloadResult::Invalid {
+                rendered: rejected.render(false),
+                diagnostics: serde_json::to_value(&rejected.diagnostics).unwrap_or_default(),
+            },
+            Err(other) => ReloadResult::Failed { why: other.to_string() },
+        }
+    }
+
+    async fn replace(&mut self) -> Result<(u64, String, Vec<String>), StartError> {
+        let checked = tokio::task::block_in_place(|| policy::read(&self.options.policy))?;
+        let wanted = wanted(&self.options, &checked.policy).await?;
+        self.card = tokio::task::block_in_place(|| swap(&mut self.datapath, &checked))?;
+        let warnings = checked.render(false);
+        self.policy = checked.policy;
+
+        let mut problems = Vec::new();
+        for interface in &wanted {
+            if self.attached.iter().any(|old| old.index == interface.index) {
+                continue;
+            }
+            match self.datapath.attach(interface, self.options.xdp_mode) {
+                Ok(attached) => self.attached.push(attached),
+                Err(why) => problems.push(format!("not under guard: {why}")),
+            }
+        }
+        for left in self.attached.iter().filter(|old| wanted.iter().all(|new| new.index != old.index)) {
+            problems.push(format!(
+                "{0} is no longer named and stays under guard: `pacs-guard detach {0}` ends that",
+                left.name
+            ));
+        }
+        Ok((self.datapath.generation()?, warnings, problems))
+    }
+
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The names of the guarded interfaces.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.attached.iter().map(|attached| attached.name.as_str()).collect()
+    }
+
+    /// What an event's counter counts.
+    pub(super) fn booking(&self, event: &Event) -> Option<Booking> {
+        self.datapath.ledger().booking(event.ruling.counter)
+    }
+
+    /// Whether the file is unlike the policy in force; `None` where it can't be read.
+    pub(super) fn file_differs(&self) -> Option<bool> {
+        let text = policy::read_text(&self.options.policy).ok()?;
+        Some(Card::hash(&text) != self.card.sha256)
+    }
+}
+
+/// The interfaces that the policy is for, each looked at before anything is changed.
+async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Interface>, StartError> {
+    let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
+    if names.is_empty() {
+        return Err(StartError::NoInterface);
+    }
+    let known = interface::list().await?;
+    let wanted: Vec<Interface> =
+        names.iter().map(|name| interface::find(&known, name).cloned()).collect::<Result<_, _>>()?;
+    for interface in &wanted {
+        Datapath::may_attach(&options.pins, interface)?;
+    }
+    Ok(wanted)
+}
+
+fn swap(datapath: &mut Datapath, checked: &Checked) -> Result<Card, StartError> {
+    let card = Card::new(checked, Timestamp::now());
+    let mut ledger = datapath.ledger().clone();
+    let image = compile(&checked.policy, &mut ledger, datapath.generation()? + 1, &card)?;
+    datapath.swap(&image, ledger)?;
+    Ok(card)
+}
+
+/// Attaches to all interfaces, or to none that was not under guard before.
+fn attach(
+    datapath: &mut Datapath,
+    options: &Options,
+    wanted: &[Interface],
+) -> Result<Vec<Attached>, StartError> {
+    let mut attached: Vec<Attached> = Vec::new();
+    for interface in wanted {
+        match datapath.attach(interface, options.xdp_mode) {
+            Ok(done) => attached.push(done),
+            Err(why) => {
+                for fresh in attached.iter().filter(|done| !done.adopted) {
+                    options.pins.unlink(fresh.index)?;
+                }
+                return Err(why.into());
+            }
+        }
+    }
+    Ok(attached)
+}
+
+/// Takes away what a failed first start has pinned, unless an older link still needs it.
+fn abandon(pins: &Pins) {
+    let in_use = pins.links().map_or(true, |links| !links.is_empty());
+    if !in_use && let Err(why) = pins.remove() {
+        tracing::error!("what was pinned stays pinned: {why}");
+    }
+}

@@ -1,0 +1,187 @@
+//! The daemon: puts a policy in force, keeps it so, and answers for it.
+
+mod enforcement;
+mod event_log;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use pacs_guard_common::abi::Event;
+use sd_notify::NotifyState;
+use serde_json::Value;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+use crate::{
+    control::{self, DaemonStatus, ReloadReport, ReloadResult, Request},
+    datapath::{self, EventStream, LogLevel, Pins, XdpChoice},
+    echo::{Report, Schedule, ScheduledPeer},
+    policy::model::Policy,
+};
+use enforcement::Enforcement;
+use event_log::EventLog;
+
+pub use enforcement::StartError;
+
+/// What the daemon is asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The policy file.
+    pub policy: PathBuf,
+    /// Interfaces that stand in for the policy's own.
+    pub interfaces: Vec<String>,
+    /// The XDP mode.
+    pub xdp_mode: XdpChoice,
+    /// Where maps and links are pinned.
+    pub pins: Pins,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Whether a clean end takes the program off the interfaces.
+    pub detach: bool,
+    /// What the XDP program logs.
+    pub program_log: LogLevel,
+}
+
+/// Events that may wait for the daemon while it reloads; what does not fit waits in the ring.
+const EVENT_QUEUE: usize = 4096;
+
+/// Runs until SIGTERM or SIGINT. What is in force then stays in force, unless `detach` is asked for.
+///
+/// # Errors
+/// Where the policy can't be put in force. What was in force before stays so.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+
+    let (mut enforcement, events) = Enforcement::start(&options).await?;
+    let listener = control::bind(&options.socket)
+        .with_context(|| format!("the control socket {} can't be opened", options.socket.display()))?;
+    let (control, mut requests) = mpsc::channel(16);
+    tokio::spawn(control::serve(listener, control));
+
+    let mut events = read_events(events)?;
+    let mut event_log = EventLog::new()?;
+    let (peers, watched) = watch::channel(scheduled(enforcement.policy()));
+    let (send_report, mut reports) = mpsc::channel(16);
+    tokio::spawn(Schedule::default().run(watched, send_report));
+
+    let mut daemon = Daemon { started: Timestamp::now(), last_reload: None, echo: BTreeMap::new(), options };
+    sd_notify::notify(&[NotifyState::Ready])?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                let report = daemon.reload(&mut enforcement).await;
+                peers.send_replace(scheduled(enforcement.policy()));
+                tell(&report.result);
+            }
+            Some(request) = requests.recv() => match request {
+                // An asker that is gone needs no answer.
+                Request::Status(reply) => { reply.send(daemon.status(&enforcement)).ok(); }
+                Request::Reload(reply) => {
+                    let report = daemon.reload(&mut enforcement).await;
+                    peers.send_replace(scheduled(enforcement.policy()));
+                    tell(&report.result);
+                    reply.send(report).ok();
+                }
+                Request::Events(reply) => { reply.send(event_log.open()).ok(); }
+            },
+            Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
+            Some(report) = reports.recv() => daemon.heard(&report),
+        }
+    }
+    daemon.end(&enforcement)
+}
+
+struct Daemon {
+    started: Timestamp,
+    last_reload: Option<ReloadReport>,
+    echo: BTreeMap<String, Value>,
+    options: Options,
+}
+
+impl Daemon {
+    async fn reload(&mut self, enforcement: &mut Enforcement) -> ReloadReport {
+        let result = enforcement.reload().await;
+        let report = ReloadReport { at: Timestamp::now(), result };
+        self.last_reload = Some(report.clone());
+        report
+    }
+
+    fn status(&self, enforcement: &Enforcement) -> DaemonStatus {
+        DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            policy_file: self.options.policy.display().to_string(),
+            file_differs: enforcement.file_differs(),
+            last_reload: self.last_reload.clone(),
+            echo: self.echo.values().cloned().collect(),
+        }
+    }
+
+    fn heard(&mut self, report: &Report) {
+        match report.outcome {
+            Ok(_) => tracing::info!("{report}"),
+            Err(_) => tracing::warn!("{report}"),
+        }
+        self.echo.insert(report.peer.clone(), serde_json::to_value(report).unwrap_or_default());
+    }
+
+    fn end(&self, enforcement: &Enforcement) -> anyhow::Result<()> {
+        sd_notify::notify(&[NotifyState::Stopping])?;
+        std::fs::remove_file(&self.options.socket).ok();
+        if self.options.detach {
+            let links = datapath::detach(&self.options.pins)?;
+            tracing::warn!("detached from {} interface(s): nothing is enforced any more", links.len());
+        } else {
+            tracing::info!(
+                "the daemon ends; policy {} stays in force on {}: `pacs-guard detach` ends it",
+                enforcement.policy().name,
+                enforcement.names().join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+fn tell(result: &ReloadResult) {
+    match result {
+        ReloadResult::Loaded { policy, generation, took_us, warnings, problems } => {
+            tracing::info!(
+                "policy {policy} is in force as generation {generation}, {:.1} ms",
+                *took_us as f64 / 1e3
+            );
+            if !warnings.is_empty() {
+                tracing::warn!("{warnings}");
+            }
+            for problem in problems {
+                tracing::error!("{problem}");
+            }
+        }
+        ReloadResult::Invalid { rendered, .. } => {
+            tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
+        }
+        ReloadResult::Failed { why } => tracing::error!("the old policy stays in force: {why}"),
+    }
+}
+
+/// Reads the ring in a thread of its own.
+fn read_events(stream: EventStream) -> anyhow::Result<mpsc::Receiver<Event>> {
+    let (send, receive) = mpsc::channel(EVENT_QUEUE);
+    thread::Builder::new().name("events".into()).spawn(move || {
+        if let Err(why) = stream.forward(|event| send.blocking_send(event).is_ok()) {
+            tracing::error!("the event ring can't be read any more: {why}");
+        }
+    })?;
+    Ok(receive)
+}
+
+fn scheduled(policy: &Policy) -> Arc<[ScheduledPeer]> {
+    policy.peers.iter().map(ScheduledPeer::from).collect()
+}

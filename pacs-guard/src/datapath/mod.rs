@@ -1,0 +1,23 @@
+//! The kernel's side: pinned maps, the program and its links. The only importer of aya.
+//!
+//! It takes an [`crate::image::Image`] and never a policy file.
+
+mod attach;
+mod counters;
+mod error;
+mod events;
+mod load;
+mod log;
+mod pins;
+mod swap;
+mod trial;
+
+pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_program};
+pub use counters::Counters;
+pub use error::DatapathError;
+pub use events::EventStream;
+pub use load::{Datapath, LogLevel};
+pub use log::ProgramLog;
+pub use pins::Pins;
+pub use swap::InForce;
+pub use trial::{Answer, SHORTEST_FRAME, Trial};

@@ -1,0 +1,104 @@
+//! The swap: a new generation into the idle slot, then in force by one store.
+
+use std::{fs, io};
+
+use aya::maps::{Array, IterableMap, Map, MapData};
+use pacs_guard_common::abi::{PAGE_FLAGS, Page, SLOTS};
+
+use super::{Datapath, DatapathError, Pins, load::Pages, pins::at};
+use crate::image::{Image, Ledger};
+
+/// The generation in force, read from its pins.
+pub struct InForce {
+    /// Its slot.
+    pub slot: u32,
+    /// Its contents.
+    pub image: Image,
+}
+
+impl Datapath {
+    /// The number of the generation in force; 0 where there is none.
+    pub fn generation(&self) -> Result<u64, DatapathError> {
+        let in_force = self.pins.as_ref().map_or(Ok(None), InForce::read)?;
+        Ok(in_force.and_then(|in_force| in_force.image.generation()).unwrap_or(0))
+    }
+
+    /// Puts an image in force; the ledger is the one that it was compiled with.
+    ///
+    /// The idle slot gets a new map, never an edited one, and setting the slot waits until no program runs
+    /// that could still hold what lay there. Until the last line everything is as it was: whoever is killed
+    /// before it leaves the old policy in force.
+    pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+        for (index, record) in ledger.records(self.ledger.len()) {
+            self.ledger_map.insert(index, record, 0)?;
+        }
+        self.ledger = ledger;
+
+        let next = (self.active_slot()? + 1) % SLOTS;
+        let pages = fill(image)?;
+        verify(&pages, image)?;
+        if let Some(pins) = &self.pins {
+            pin_over(pins, next, &pages)?;
+        }
+        self.policy.set(next, pages.map(), 0)?;
+        self.active.set(0, u64::from(next), 0)?;
+        Ok(())
+    }
+
+    fn active_slot(&self) -> Result<u32, DatapathError> {
+        Ok(self.active.get(&0, 0)? as u32)
+    }
+}
+
+impl InForce {
+    /// Reads the generation in force from its pins, without the daemon; `None` where there is none.
+    pub fn read(pins: &Pins) -> Result<Option<Self>, DatapathError> {
+        let Some(active) = open_pin(pins, "ACTIVE")? else { return Ok(None) };
+        let active: Array<_, u64> = active.try_into()?;
+        let slot = active.get(&0, 0)? as u32;
+        let pin = pins.generation(slot);
+        if !pin.exists() {
+            return Ok(None);
+        }
+        let pages: Pages = Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?;
+        let image = Image::from_pages(pages.iter().collect::<Result<_, _>>()?);
+        Ok(Some(Self { slot, image }))
+    }
+}
+
+/// Opens a pinned map; `None` where it is not pinned.
+pub(super) fn open_pin(pins: &Pins, name: &str) -> Result<Option<Map>, DatapathError> {
+    let pin = pins.map(name);
+    if !pin.exists() {
+        return Ok(None);
+    }
+    Ok(Some(Map::from_map_data(MapData::from_pin(pin)?)?))
+}
+
+fn fill(image: &Image) -> Result<Pages, DatapathError> {
+    let mut pages = Pages::create(image.pages().len() as u32, PAGE_FLAGS)?;
+    for (index, page) in (0..).zip(image.pages()) {
+        pages.set(index, page, 0)?;
+    }
+    Ok(pages)
+}
+
+fn verify(pages: &Pages, image: &Image) -> Result<(), DatapathError> {
+    for (page, written) in (0..).zip(image.pages()) {
+        let read: Page = pages.get(&page, 0)?;
+        if read != *written {
+            return Err(DatapathError::ReadBack { page });
+        }
+    }
+    Ok(())
+}
+
+/// The slot is idle, so that for a moment it may have no pin.
+fn pin_over(pins: &Pins, slot: u32, pages: &Pages) -> Result<(), DatapathError> {
+    let pin = pins.generation(slot);
+    match fs::remove_file(&pin) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&pin)(why)),
+        _ => {}
+    }
+    Ok(pages.map().pin(&pin)?)
+}

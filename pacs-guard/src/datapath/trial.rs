@@ -1,0 +1,71 @@
+//! A trial: frames through the loaded program by BPF_PROG_TEST_RUN, attached to nothing.
+//!
+//! See Documentation/bpf/bpf_prog_run.rst of the kernel.
+
+use aya::{TestRun, TestRunOptions};
+use pacs_guard_common::abi::CounterId;
+
+use super::{Counters, Datapath, DatapathError};
+use crate::image::{Image, Ledger};
+
+/// The program on maps of its own, with one policy.
+pub struct Trial {
+    datapath: Datapath,
+}
+
+/// What the program answered for one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the frame is dropped.
+    pub drops: bool,
+    /// The counter that the frame was booked on.
+    pub counter: CounterId,
+}
+
+const XDP_DROP: u32 = 1;
+/// The kernel takes no shorter frame: an Ethernet header.
+pub const SHORTEST_FRAME: usize = 14;
+
+impl Trial {
+    /// Loads the program with an image in force; the ledger is the one that it was compiled with.
+    pub fn new(image: &Image, ledger: Ledger) -> Result<Self, DatapathError> {
+        let mut datapath = Datapath::unpinned()?;
+        datapath.swap(image, ledger)?;
+        Ok(Self { datapath })
+    }
+
+    /// Runs one frame and finds the counter that moved.
+    pub fn run(&mut self, frame: &[u8]) -> Result<Option<Answer>, DatapathError> {
+        let before = self.datapath.counters()?;
+        let drops = self.drops(frame, 1)?;
+        let after = self.datapath.counters()?;
+        let counter = before.moved(&after);
+        Ok(counter.map(|counter| Answer { drops, counter }))
+    }
+
+    /// Runs one frame so many times; whether it is dropped.
+    pub fn drops(&mut self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        Ok(self.datapath.program()?.test_run(options)?.return_value == XDP_DROP)
+    }
+
+    /// Puts another image in force.
+    pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+        self.datapath.swap(image, ledger)
+    }
+
+    /// Reads every counter.
+    pub fn counters(&self) -> Result<Counters, DatapathError> {
+        self.datapath.counters()
+    }
+}
+
+impl Counters {
+    /// The first counter of a packet's outcome that has grown since this reading.
+    fn moved(&self, since: &Self) -> Option<CounterId> {
+        since
+            .entries()
+            .find(|(counter, _, packets)| *packets > self.packets(*counter))
+            .map(|(counter, ..)| counter)
+    }
+}

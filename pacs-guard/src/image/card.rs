@@ -1,0 +1,82 @@
+//! The card of an image: which policy it was made from, kept in the image itself.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::policy::{
+    Checked,
+    model::{Mode, Policy},
+};
+
+/// Names the policy that an image was compiled from.
+///
+/// It lies in the kernel with the rest of the image, so that `status` shows what is in force even where no
+/// daemon runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// The policy's name.
+    pub policy: String,
+    /// The file as it was named when it was loaded.
+    pub file: String,
+    /// SHA-256 of the file's text, in lower-case hex.
+    pub sha256: String,
+    /// When the policy was compiled.
+    pub loaded: Timestamp,
+    /// The modes that the policy states anywhere, to say at a glance what is enforced.
+    pub enforces: Enforces,
+    /// Segments in the policy.
+    pub segments: usize,
+    /// Services in the policy.
+    pub services: usize,
+    /// Source prefixes in the policy.
+    pub sources: usize,
+}
+
+/// How much of a policy is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforces {
+    /// Every refusal drops.
+    Everything,
+    /// Some refusals drop, others are only reported.
+    Some,
+    /// No refusal drops.
+    Nothing,
+}
+
+impl Enforces {
+    fn of(policy: &Policy) -> Self {
+        let services = policy.services.iter().map(|service| service.mode.unwrap_or(policy.mode));
+        let mut modes: Vec<Mode> =
+            services.chain(policy.segments.iter().filter_map(|segment| segment.mode)).collect();
+        modes.dedup();
+        match modes.as_slice() {
+            [Mode::Enforce] => Self::Everything,
+            [Mode::Audit] | [] => Self::Nothing,
+            _ => Self::Some,
+        }
+    }
+}
+
+impl Card {
+    /// The card of a policy that is compiled now.
+    pub fn new(checked: &Checked, now: Timestamp) -> Self {
+        let Checked { policy, text, path, .. } = checked;
+        Self {
+            policy: policy.name.clone(),
+            file: path.display().to_string(),
+            sha256: Self::hash(text),
+            loaded: now,
+            enforces: Enforces::of(policy),
+            segments: policy.segments.len(),
+            services: policy.services.len(),
+            sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),
+        }
+    }
+
+    /// The hash of a policy's text, as a card holds it.
+    pub fn hash(text: &str) -> String {
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

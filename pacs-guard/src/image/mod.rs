@@ -1,0 +1,13 @@
+//! From a policy to the exact contents of the kernel's maps.
+
+mod card;
+mod compile;
+mod contents;
+mod ledger;
+mod ranges;
+mod tree;
+
+pub use card::{Card, Enforces};
+pub use compile::{CompileError, compile};
+pub use contents::Image;
+pub use ledger::{Booking, Ledger, LedgerFull, Record};

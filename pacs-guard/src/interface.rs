@@ -1,0 +1,106 @@
+//! The network interfaces of this namespace, by rtnetlink.
+//!
+//! Never from /sys: what lies there belongs to the namespace that mounted it.
+
+use futures_util::TryStreamExt;
+use rtnetlink::{
+    new_connection,
+    packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+};
+use thiserror::Error;
+
+use crate::datapath::XdpMode;
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index in this namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its link layer, as the kernel names it.
+    pub link_layer: String,
+    /// Whether its frames start with an Ethernet header.
+    pub has_ethernet_header: bool,
+    /// Maximum transmission unit in bytes.
+    pub mtu: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// The XDP program on it.
+    pub xdp_program: Option<u32>,
+    /// The mode that the program runs in.
+    pub xdp_mode: Option<XdpMode>,
+}
+
+/// Why the interfaces are not known.
+#[derive(Debug, Error)]
+pub enum InterfaceError {
+    /// The netlink socket failed.
+    #[error("netlink: {0}")]
+    Socket(#[from] std::io::Error),
+    /// The kernel refused the question.
+    #[error("netlink: {0}")]
+    Netlink(#[from] rtnetlink::Error),
+    /// There is no such interface.
+    #[error("there is no interface `{name}` here; there are: {}", .known.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+}
+
+/// Lists the interfaces of this network namespace.
+pub async fn list() -> Result<Vec<Interface>, InterfaceError> {
+    let (connection, handle, _) = new_connection()?;
+    let connection = tokio::spawn(connection);
+    let links: Result<Vec<LinkMessage>, _> = handle.link().get().execute().try_collect().await;
+    connection.abort();
+    Ok(links?.into_iter().map(Interface::from).collect())
+}
+
+/// Picks one interface by its name.
+pub fn find<'a>(interfaces: &'a [Interface], name: &str) -> Result<&'a Interface, InterfaceError> {
+    interfaces.iter().find(|interface| interface.name == name).ok_or_else(|| InterfaceError::Unknown {
+        name: name.to_owned(),
+        known: interfaces.iter().map(|interface| interface.name.clone()).collect(),
+    })
+}
+
+impl From<LinkMessage> for Interface {
+    fn from(message: LinkMessage) -> Self {
+        let layer = message.header.link_layer_type;
+        let mut interface = Self {
+            index: message.header.index,
+            name: String::new(),
+            link_layer: layer.to_string(),
+            has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
+            mtu: 0,
+            up: message.header.flags.contains(LinkFlags::Up),
+            xdp_program: None,
+            xdp_mode: None,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::Xdp(facts) => facts.into_iter().for_each(|fact| interface.learn(&fact)),
+                _ => {}
+            }
+        }
+        interface
+    }
+}
+
+impl Interface {
+    fn learn(&mut self, fact: &LinkXdp) {
+        match fact {
+            LinkXdp::Attached(XdpAttached::Driver) => self.xdp_mode = Some(XdpMode::Native),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => self.xdp_mode = Some(XdpMode::Generic),
+            LinkXdp::Attached(XdpAttached::Hardware) => self.xdp_mode = Some(XdpMode::Offloaded),
+            LinkXdp::ProgId(id) if *id != 0 => self.xdp_program = Some(*id),
+            _ => {}
+        }
+    }
+}

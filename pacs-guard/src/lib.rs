@@ -1,0 +1,15 @@
+//! The daemon and command line of pacs-guard.
+//!
+//! A policy's way: [`policy`] reads and validates a file, [`image`] compiles it to the exact contents of the
+//! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, and [`cli`] asks about it.
+
+pub mod capture;
+pub mod cli;
+pub mod control;
+pub mod daemon;
+pub mod datapath;
+pub mod echo;
+pub mod explain;
+pub mod image;
+pub mod interface;
+pub mod policy;

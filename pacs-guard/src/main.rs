@@ -1,0 +1,7 @@
+//! The command `pacs-guard`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pacs_guard::cli::main()
+}
