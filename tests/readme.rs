@@ -57,7 +57,7 @@ fn each_command_runs_in_the_order_shown() {
 
 #[test]
 fn the_policy_is_valid() {
-    pacs_guard::policy::parse(&one_policy()).unwrap();
+    pacs_guard::policy::parse(Path::new("README.md"), one_policy()).unwrap();
 }
 
 #[test]

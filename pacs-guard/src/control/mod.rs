@@ -6,4 +6,4 @@ mod server;
 
 pub use api::{DaemonStatus, EventRecord, ReloadReport, ReloadResult};
 pub use client::{Client, ClientError, Events, Streamed};
-pub use server::{Control, Request, bind, serve};
+pub use server::{Control, EventFeed, Request, bind, serve};

@@ -32,7 +32,15 @@ pub enum Request {
     /// Read the policy file again and put it in force.
     Reload(oneshot::Sender<ReloadReport>),
     /// The kept events, and the stream of the ones to come.
-    Events(oneshot::Sender<(Vec<Arc<EventRecord>>, broadcast::Receiver<Arc<EventRecord>>)>),
+    Events(oneshot::Sender<EventFeed>),
+}
+
+/// Events from the kept ones on, without a gap.
+pub struct EventFeed {
+    /// The kept ones, the oldest first.
+    pub kept: Vec<Arc<EventRecord>>,
+    /// The ones to come.
+    pub coming: broadcast::Receiver<Arc<EventRecord>>,
 }
 
 /// The way to the daemon.
@@ -121,7 +129,7 @@ async fn events(
     State(control): State<Control>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, StatusCode> {
-    let (kept, coming) = ask(&control, Request::Events).await?;
+    let EventFeed { kept, coming } = ask(&control, Request::Events).await?;
     let kept = stream::iter(kept.into_iter().map(|event| line(&event)));
     if query.recent {
         return Ok(Body::from_stream(kept).into_response());

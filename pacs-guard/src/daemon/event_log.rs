@@ -7,7 +7,10 @@ use nix::time::{ClockId, clock_gettime};
 use pacs_guard_common::abi::Event;
 use tokio::sync::broadcast;
 
-use crate::{control::EventRecord, image::Booking};
+use crate::{
+    control::{EventFeed, EventRecord},
+    image::Booking,
+};
 
 /// Events that are kept.
 const KEPT: usize = 1000;
@@ -39,7 +42,7 @@ impl EventLog {
     }
 
     /// The kept events, and the ones to come from here on.
-    pub(super) fn open(&self) -> (Vec<Arc<EventRecord>>, broadcast::Receiver<Arc<EventRecord>>) {
-        (self.kept.iter().cloned().collect(), self.listeners.subscribe())
+    pub(super) fn open(&self) -> EventFeed {
+        EventFeed { kept: self.kept.iter().cloned().collect(), coming: self.listeners.subscribe() }
     }
 }

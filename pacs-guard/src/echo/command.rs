@@ -1,8 +1,8 @@
 //! The C-ECHO command set, written and read by hand (DICOM PS3.7 sections 9.3.5 and 6.3.1, annex E).
 //!
 //! By hand, because a general data set reader believes an element's length: 20 bytes that state a length of
-//! 0xFFFFFFF0 made one take 4.2 GB. Command sets are always Implicit VR Little Endian: group and element as `u16`,
-//! length as `u32`, then the value.
+//! 0xFFFFFFF0 made one take 4.2 GB. Command sets are always Implicit VR Little Endian: group and element as
+//! `u16`, length as `u32`, then the value.
 
 use serde::Serialize;
 
@@ -110,7 +110,8 @@ fn element(out: &mut Vec<u8>, number: u16, value: &[u8]) {
 
 /// Reads a response command set (PS3.7 table 9.3-13). Takes any bytes: never panics and allocates nothing.
 ///
-/// Elements that C-ECHO has no use for are skipped, the group length among them: it says no more than `bytes` does.
+/// Elements that C-ECHO has no use for are skipped, the group length among them: it says no more than `bytes`
+/// does.
 ///
 /// # Errors
 /// The first thing that is wrong, as [`CommandError`].

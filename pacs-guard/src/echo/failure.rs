@@ -9,7 +9,8 @@ use super::{
     refusal::{Abort, Rejection},
 };
 
-/// Why a peer has not passed a C-ECHO. Reads on after the peer's name: "CT1 10.20.0.11:104 refuses the connection".
+/// Why a peer has not passed a C-ECHO. Reads on after the peer's name: "CT1 10.20.0.11:104 refuses the
+/// connection".
 ///
 /// As JSON it is an object whose `kind` is [`Failure::kind`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]

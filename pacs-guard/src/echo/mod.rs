@@ -1,8 +1,8 @@
 //! C-ECHO spot checks: asks a DICOM peer whether it is there, and trusts nothing that it answers.
 //!
 //! Reading order: [`Target`] is asked by [`probe`], over a `wire` that bounds what the peer may send, with a
-//! `command` set made by hand; the answer is a [`Report`] that holds an [`Identity`] or a [`Failure`]. `plan` says who
-//! is due, [`Schedule`] asks them.
+//! `command` set made by hand; the answer is a [`Report`] that holds an [`Identity`] or a [`Failure`]. `plan`
+//! says who is due, [`Schedule`] asks them.
 
 pub mod command;
 mod failure;

@@ -22,7 +22,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(366 * 86_400);
 pub struct ScheduledPeer {
     /// Whom to ask.
     pub target: Target,
-    /// Interval between two probes, held between [`MIN_INTERVAL`] and a year; `None` means only when somebody asks for it.
+    /// Interval between two probes, held between [`MIN_INTERVAL`] and a year; `None` means only when somebody
+    /// asks for it.
     pub every: Option<Duration>,
     /// The site or the vendor forbids it: never asked.
     pub do_not_probe: bool,
@@ -49,8 +50,8 @@ struct Entry {
 }
 
 impl Plan {
-    /// Takes a new list of peers. One that was asked before keeps its turn: no number of reloads makes a peer be asked
-    /// sooner than its interval, nor puts it off for ever.
+    /// Takes a new list of peers. One that was asked before keeps its turn: no number of reloads makes a peer
+    /// be asked sooner than its interval, nor puts it off for ever.
     pub(super) fn replace(&mut self, peers: &[ScheduledPeer], now: Instant) {
         let old = std::mem::take(&mut self.entries);
         let old: HashMap<_, _> = old.iter().map(|entry| (device(&entry.target), entry)).collect();
@@ -58,7 +59,7 @@ impl Plan {
             .iter()
             .filter(|peer| !peer.do_not_probe)
             .filter_map(|peer| {
-                let interval = peer.every?.max(MIN_INTERVAL);
+                let interval = peer.every?.clamp(MIN_INTERVAL, MAX_INTERVAL);
                 let first = now + phase(&peer.target.name, interval);
                 let before = old.get(&device(&peer.target));
                 let asked = before.and_then(|entry| entry.asked);
@@ -91,8 +92,8 @@ fn device(target: &Target) -> (IpAddr, u16, &str) {
     (target.address, target.port, &target.called)
 }
 
-/// A peer's place within its interval: the same every time, and spread evenly over many peers, so that neither a
-/// restart nor a long list asks all of them at once.
+/// A peer's place within its interval: the same every time, and spread evenly over many peers, so that
+/// neither a restart nor a long list asks all of them at once.
 fn phase(name: &str, interval: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

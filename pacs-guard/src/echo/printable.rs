@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-/// Shows text with every character escaped that a terminal could obey or that hides or reorders what is beside it:
-/// control characters of both sets, bidirectional overrides, zero-width and other invisible format characters.
-/// A backslash is escaped too, so that an escape can't be forged.
+/// Shows text with every character escaped that a terminal could obey or that hides or reorders what is
+/// beside it: control characters of both sets, bidirectional overrides, zero-width and other invisible format
+/// characters. A backslash is escaped too, so that an escape can't be forged.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(pub &'a str);
 

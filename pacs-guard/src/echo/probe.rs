@@ -71,8 +71,8 @@ impl From<&Peer> for Target {
     }
 }
 
-/// Asks a peer: connects, associates for Verification, sends one C-ECHO, releases. Takes no longer than `deadline`,
-/// whatever the peer does, and holds under 200 KiB of what it sends.
+/// Asks a peer: connects, associates for Verification, sends one C-ECHO, releases. Takes no longer than
+/// `deadline`, whatever the peer does, and holds under 200 KiB of what it sends.
 ///
 /// A peer that answers the echo has passed, even if it never answers the release.
 pub async fn probe(target: &Target, deadline: Duration) -> Report {

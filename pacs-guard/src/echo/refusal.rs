@@ -1,11 +1,11 @@
-//! What a peer says when it refuses or ends an association, decoded into words (DICOM PS3.8 sections 9.3.4 and 9.3.8).
+//! What a peer says when it refuses or ends an association, in words (DICOM PS3.8 sections 9.3.4 and 9.3.8).
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// An A-ASSOCIATE-RJ. Products differ in what they reject with: DCMTK says "called AE title not recognised" where it
-/// is the calling one that it does not know.
+/// An A-ASSOCIATE-RJ. Products differ in what they reject with: DCMTK says "called AE title not recognised"
+/// where it is the calling one that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejection {
     /// `permanent`, `transient`, or that the code means nothing.

@@ -40,10 +40,11 @@ impl Report {
     }
 }
 
-/// Microseconds that each phase took, by this host's monotonic clock; `None` for a phase that was not finished.
+/// Microseconds that each phase took, by this host's monotonic clock; `None` for a phase that was not
+/// finished.
 ///
-/// The TCP handshake alone is near to network latency. The other two hold the peer's own time and, with many products,
-/// about 40 ms of delayed acknowledgement: they are no measure of the network.
+/// The TCP handshake alone is near to network latency. The other two hold the peer's own time and, with many
+/// products, about 40 ms of delayed acknowledgement: they are no measure of the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Phases {
     /// TCP handshake.
@@ -67,8 +68,9 @@ impl Phases {
 
 /// What a peer says of itself in the A-ASSOCIATE-AC. All text is escaped as [`Printable`] does and bounded.
 ///
-/// **It proves reachability, not identity.** Nothing here is authenticated, Orthanc answers C-ECHO under any AE title
-/// by default, and any host can say any of it. It is a base line: a change is worth a look, never a block.
+/// **It proves reachability, not identity.** Nothing here is authenticated, Orthanc answers C-ECHO under any
+/// AE title by default, and any host can say any of it. It is a base line: a change is worth a look, never a
+/// block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Identity {
     /// Implementation Class UID (PS3.7 annex D.3.3.2), which the standard demands and some peers leave out.

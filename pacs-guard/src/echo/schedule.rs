@@ -53,8 +53,9 @@ impl Default for Schedule {
 impl Schedule {
     /// Asks each peer in its turn and sends the reports, until whoever owns one of the two channels is gone.
     ///
-    /// A new list in `peers` (a reload) is in force at once; a probe that is under way ends as it began. Reports that
-    /// nobody takes hold their place among the running probes, so a slow reader slows the asking and grows no queue.
+    /// A new list in `peers` (a reload) is in force at once; a probe that is under way ends as it began.
+    /// Reports that nobody takes hold their place among the running probes, so a slow reader slows the asking
+    /// and grows no queue.
     pub async fn run(self, mut peers: watch::Receiver<Arc<[ScheduledPeer]>>, reports: mpsc::Sender<Report>) {
         let mut plan = Plan::default();
         plan.replace(&peers.borrow_and_update().clone(), Instant::now());
@@ -90,7 +91,8 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// A probe in a task of its own: should one crash on what a peer sends, that is reported, and the others go on.
+/// A probe in a task of its own: should one crash on what a peer sends, that is reported, and the others go
+/// on.
 async fn shielded(target: Target, deadline: Duration) -> Report {
     let when = jiff::Timestamp::now();
     let asked = target.clone();

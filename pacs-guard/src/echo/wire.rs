@@ -1,7 +1,7 @@
 //! The bounded side of a connection: one PDU at a time, none larger or more than a C-ECHO can need.
 //!
-//! The header is judged before a byte of the body is asked for, and memory is taken by what is allowed, never by what
-//! the peer states beyond it.
+//! The header is judged before a byte of the body is asked for, and memory is taken by what is allowed, never
+//! by what the peer states beyond it.
 
 use dicom_ul::{Pdu, pdu::ReadError, read_pdu};
 use tokio::{
@@ -40,14 +40,14 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Self {
-        // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a way
-        // that the next write does not tell better.
+        // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a
+        // way that the next write does not tell better.
         let _ = stream.set_nodelay(true);
         Self { stream, pdus_left: MAX_PDUS, bytes_left: MAX_BYTES }
     }
 
-    /// Sends bytes. A failed write is not the last word: a peer that rejects or aborts may close before it has read,
-    /// and why it did is still there to be read. So the error is left for the read that follows.
+    /// Sends bytes. A failed write is not the last word: a peer that rejects or aborts may close before it
+    /// has read, and why it did is still there to be read. So the error is left for the read that follows.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
@@ -118,7 +118,8 @@ impl Wire {
 fn decode(pdu_type: u8, pdu: &[u8], phase: Phase) -> Result<Pdu, Failure> {
     match read_pdu(pdu, MAX_PDU, true) {
         Ok(Some(pdu)) => Ok(pdu),
-        // A refused context needs no transfer syntax (PS3.8 table 9-18: "not significant"), and some leave it out.
+        // A refused context needs no transfer syntax (PS3.8 table 9-18: "not significant"), and some leave it
+        // out.
         Err(ReadError::MissingTransferSyntax { .. }) => {
             Err(Failure::WrongContext { fault: ContextFault::Unanswered })
         }
@@ -136,7 +137,10 @@ mod tests {
         #[test]
         fn any_body_is_decoded_or_refused(
             pdu_type in 1u8..=7,
-            body in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0x21), Just(0x50), Just(0x56)], 0..400),
+            body in prop::collection::vec(
+                prop_oneof![any::<u8>(), Just(0), Just(0x21), Just(0x50), Just(0x56)],
+                0..400,
+            ),
         ) {
             let mut pdu = vec![pdu_type, 0];
             pdu.extend_from_slice(&(body.len() as u32).to_be_bytes());
@@ -148,7 +152,10 @@ mod tests {
         #[test]
         fn any_items_are_decoded_or_refused(
             kind in prop_oneof![Just(0x10u8), Just(0x21), Just(0x50)],
-            items in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), 0x51u8..=0x58, Just(0x40)], 0..300),
+            items in prop::collection::vec(
+                prop_oneof![any::<u8>(), Just(0), 0x51u8..=0x58, Just(0x40)],
+                0..300,
+            ),
         ) {
             let mut body = vec![0, 1];
             body.resize(68, b' ');

@@ -1,0 +1,8 @@
+//! The C-ECHO engine against peers of every kind, on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod concurrency;
+mod hostile;
+mod real;
+mod scp;

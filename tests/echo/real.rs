@@ -1,0 +1,153 @@
+//! The C-ECHO probe against real DICOM products on loopback: DCMTK's storescp (plain and TLS) and Orthanc.
+//!
+//! A product that is not installed is a failure, not a skip.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use crate::scp::{AMPLE, target};
+use pacs_guard::echo::{Failure, Report, Target, probe};
+use tokio::{
+    process::{Child, Command},
+    time::{interval, timeout},
+};
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Whether somebody on this host listens on a port. Asked of the kernel: a connection that is made and
+/// dropped only to see was followed, now and then, by a storescp that listened no more.
+fn listens(port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| std::fs::read_to_string(table).ok()).any(
+        |table| {
+            table.lines().any(|line| {
+                let fields: Vec<_> = line.split_whitespace().collect();
+                fields.len() > 3 && fields[1].ends_with(&local) && fields[3] == "0A"
+            })
+        },
+    )
+}
+
+/// Starts a server and waits until it listens. It is killed when dropped.
+async fn start(program: &str, args: &[&str], folder: &Path, port: u16) -> (Child, Target) {
+    let child = Command::new(program)
+        .args(args)
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let up = async {
+        let mut beat = interval(Duration::from_millis(50));
+        while !listens(port) {
+            beat.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(30), up).await.unwrap_or_else(|_| panic!("{program} never listened"));
+    (child, target(at))
+}
+
+async fn stop(mut child: Child) {
+    child.kill().await.unwrap();
+}
+
+/// The line for people and the JSON, as a user would see them.
+fn show(report: &Report) {
+    println!("{report}\n{}", serde_json::to_string(report).unwrap());
+}
+
+#[tokio::test]
+async fn dcmtk_storescp_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (child, target) = start("storescp", &[&port.to_string()], folder.path(), port).await;
+    let report = probe(&target, AMPLE).await;
+    show(&report);
+    let said = report.outcome.unwrap();
+    assert!(said.implementation_version_name.unwrap().starts_with("OFFIS_DCMTK_"));
+    assert!(said.implementation_class_uid.unwrap().starts_with("1.2.276.0.7230010.3.0.3."));
+    assert_eq!(said.max_pdu, Some(16_384));
+    stop(child).await;
+    let report = probe(&target, AMPLE).await;
+    assert_eq!(report.outcome, Err(Failure::Refused));
+}
+
+#[tokio::test]
+async fn dcmtk_storescp_that_rejects_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (child, target) = start("storescp", &["--refuse", &port.to_string()], folder.path(), port).await;
+    let report = probe(&target, AMPLE).await;
+    show(&report);
+    let words = "rejects the association: no reason given (permanent, by the service user)";
+    assert!(report.to_string().ends_with(words), "{report}");
+    stop(child).await;
+}
+
+#[tokio::test]
+async fn dcmtk_storescp_that_wants_tls_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"])
+        .args(["-days", "1", "-subj", "/CN=localhost"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await
+        .unwrap();
+    assert!(made.success());
+    let port = free_port();
+    let args = ["+tls", "key.pem", "cert.pem", "-ic", &port.to_string()];
+    let (child, target) = start("storescp", &args, folder.path(), port).await;
+    let report = probe(&target, AMPLE).await;
+    show(&report);
+    assert!(matches!(report.outcome.unwrap_err().kind(), "garbage" | "closed"));
+    stop(child).await;
+}
+
+async fn orthanc(folder: &Path, settings: serde_json::Value) -> (Child, Target) {
+    let port = free_port();
+    let mut all = serde_json::json!({
+        "DicomPort": port, "HttpServerEnabled": false, "StorageDirectory": "db", "IndexDirectory": "db",
+        "RemoteAccessAllowed": true, "Plugins": [], "DicomAet": "ORTHANC",
+    });
+    all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    std::fs::write(folder.join("orthanc.json"), all.to_string()).unwrap();
+    start("Orthanc", &["orthanc.json"], folder, port).await
+}
+
+#[tokio::test]
+async fn orthanc_answers_whatever_the_title() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, target) = orthanc(folder.path(), serde_json::json!({})).await;
+    for called in ["ORTHANC", "SOMEONE_ELSE"] {
+        let report = probe(&Target { called: called.into(), ..target.clone() }, AMPLE).await;
+        show(&report);
+        assert!(report.outcome.is_ok(), "{report}");
+    }
+    stop(child).await;
+}
+
+#[tokio::test]
+async fn orthanc_that_checks_titles_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = serde_json::json!({ "DicomCheckCalledAet": true, "DicomAlwaysAllowEcho": false });
+    let (child, target) = orthanc(folder.path(), strict).await;
+    for called in ["SOMEONE_ELSE", "ORTHANC"] {
+        let report = probe(&Target { called: called.into(), ..target.clone() }, AMPLE).await;
+        show(&report);
+        let kind = report.outcome.unwrap_err().kind();
+        assert!(matches!(kind, "rejected" | "aborted"), "{kind} for {called}");
+    }
+    stop(child).await;
+}
