@@ -1,7 +1,7 @@
 //! The frame of an XDP context: the only place that touches packet memory.
 
 use aya_ebpf::{helpers, programs::XdpContext};
-use pacs_guard_common::packet::{Frame, MAX_OFFSET};
+use pacs_guard_common::packet::{Frame, FrameMut, MAX_OFFSET};
 
 /// A frame as the driver hands it over.
 pub struct XdpFrame<'a> {
@@ -40,6 +40,29 @@ impl Frame for XdpFrame<'_> {
     #[inline(always)]
     fn forget(&self, offset: usize) -> usize {
         (offset + self.zero) & MAX_OFFSET
+    }
+}
+
+impl FrameMut for XdpFrame<'_> {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {
+        let start = self.ctx.data() + at;
+        if start + N > self.ctx.data_end() {
+            return None;
+        }
+        // SAFETY: the comparison above proves that N bytes from `start` on lie inside the frame, which is
+        // ours alone while the program runs; `[u8; N]` needs no alignment.
+        unsafe { *(start as *mut [u8; N]) = bytes };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, length: usize) -> Option<()> {
+        let now = self.ctx.data_end() - self.ctx.data();
+        // SAFETY: the helper only moves the end of the frame, and packet pointers are made anew at each use.
+        let result =
+            unsafe { helpers::generated::bpf_xdp_adjust_tail(self.ctx.ctx, length as i32 - now as i32) };
+        (result == 0).then_some(())
     }
 }
 

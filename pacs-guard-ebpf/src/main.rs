@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod answer;
 mod frame;
 mod maps;
 mod record;
@@ -11,11 +12,12 @@ use pacs_guard_common::verdict::{Verdict, judge};
 
 use crate::{frame::XdpFrame, maps::Generation};
 
-/// Judges one frame. A frame is never changed and never sent elsewhere: it passes or it is dropped.
+/// Judges one frame. It passes or is dropped, unless a refused SYN is turned into its own reset.
 #[xdp(frags)]
 pub fn pacs_guard(ctx: XdpContext) -> u32 {
     let generation = Generation::active();
-    let judgement = judge(&XdpFrame::new(&ctx, generation.zero), &generation);
+    let mut frame = XdpFrame::new(&ctx, generation.zero);
+    let judgement = judge(&frame, &generation);
     record::count(judgement.ruling.counter);
     let (action, refused) = match judgement.ruling.verdict {
         Verdict::Pass | Verdict::Allow => (xdp_action::XDP_PASS, false),
@@ -24,6 +26,9 @@ pub fn pacs_guard(ctx: XdpContext) -> u32 {
     };
     if refused {
         record::report(&ctx, &judgement, &generation);
+    }
+    if action == xdp_action::XDP_DROP && judgement.ruling.resets && answer::with_reset(&ctx, &mut frame) {
+        return xdp_action::XDP_TX;
     }
     action
 }

@@ -1,11 +1,14 @@
 //! The maps, and the generation of the policy that is in force.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use pacs_guard_common::{
-    abi::{BUDGET_BUCKETS, COUNTER_PAGES, CounterPage, EVENT_RING_BYTES, Event, PAGE_FLAGS, Page, SLOTS},
+    abi::{
+        BUDGET_BUCKETS, COUNTER_PAGES, CounterPage, EVENT_RING_BYTES, Event, MAX_INTERFACES, PAGE_FLAGS,
+        Page, SLOTS,
+    },
     verdict::PolicyView,
 };
 
@@ -31,6 +34,11 @@ pub static BUDGETS: Array<u64, { BUDGET_BUCKETS as usize }> = Array::new();
 /// Refused packets, for the daemon.
 #[btf_map]
 pub static EVENTS: RingBuf<[u64; Event::LANES], { EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// The MAC address of each interface that may send resets, by its index: the six bytes in the order of the
+/// frame, and two zeros.
+#[btf_map]
+pub static ANSWERING: HashMap<u32, [u8; 8], { MAX_INTERFACES as usize }> = HashMap::new();
 
 /// The generation in force, read once per packet, so that a packet sees one whole policy.
 pub struct Generation {

@@ -3,7 +3,7 @@
 use aya_ebpf::{helpers, programs::XdpContext};
 use aya_log_ebpf::debug;
 use pacs_guard_common::{
-    abi::{BUDGET_BUCKETS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event},
+    abi::{ALL_EVENTS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event, FIRST_SOURCE, SOURCE_BUCKETS},
     packet::Address,
     verdict::{Judgement, PolicyView},
 };
@@ -29,13 +29,11 @@ pub fn count(counter: CounterId) {
 pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) {
     let packet = &judgement.packet;
     debug!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
-    // SAFETY: the helper has no arguments and no effect.
-    let second = unsafe { helpers::generated::bpf_ktime_get_coarse_ns() } / SECOND;
-    if !spend(bucket(packet.source), second, EVENTS_PER_SOURCE) || !spend(0, second, EVENTS_PER_SECOND) {
+    if !spend(bucket(packet.source), EVENTS_PER_SOURCE) || !spend(ALL_EVENTS, EVENTS_PER_SECOND) {
         return count(CounterId::EVENTS_SUPPRESSED);
     }
     let event = Event {
-        // SAFETY: as above.
+        // SAFETY: the helper has no arguments and no effect.
         time: unsafe { helpers::generated::bpf_ktime_get_boot_ns() },
         interface: ctx.ingress_ifindex() as u32,
         generation: generation.header().map_or(0, |header| header.generation),
@@ -47,10 +45,12 @@ pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) 
     }
 }
 
-/// Takes one event from a bucket's budget. Two CPUs may take the same one: the bound is a fence, not a count.
+/// Takes one from a bucket's budget of this second. Two CPUs may take the same one: it is a fence, no count.
 #[inline(always)]
-fn spend(bucket: u32, second: u64, budget: u64) -> bool {
+pub fn spend(bucket: u32, budget: u64) -> bool {
     const USED: u64 = 0xffff;
+    // SAFETY: the helper has no arguments and no effect.
+    let second = unsafe { helpers::generated::bpf_ktime_get_coarse_ns() } / SECOND;
     let Some(cell) = BUDGETS.get_ptr_mut(bucket) else { return false };
     // SAFETY: the pointer is to an aligned u64 of the map; other CPUs may write it at the same time, and
     // whichever value is read or stays is a whole one.
@@ -68,5 +68,5 @@ fn spend(bucket: u32, second: u64, budget: u64) -> bool {
 fn bucket(source: Address) -> u32 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let mixed = (source.high ^ source.low.rotate_left(32)).wrapping_mul(GOLDEN);
-    1 + (mixed >> 52) as u32 % (BUDGET_BUCKETS - 1)
+    FIRST_SOURCE + (mixed >> 52) as u32 % SOURCE_BUCKETS
 }

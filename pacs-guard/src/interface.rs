@@ -2,6 +2,7 @@
 //!
 //! Never from /sys: what lies there belongs to the namespace that mounted it.
 
+use ethtool::{EthtoolAttr, EthtoolFeatureAttr};
 use futures_util::TryStreamExt;
 use rtnetlink::{
     new_connection,
@@ -22,6 +23,8 @@ pub struct Interface {
     pub link_layer: String,
     /// Whether its frames start with an Ethernet header.
     pub has_ethernet_header: bool,
+    /// Its MAC address.
+    pub mac: Option<[u8; 6]>,
     /// Maximum transmission unit in bytes.
     pub mtu: u32,
     /// Whether it is administratively up.
@@ -41,6 +44,9 @@ pub enum InterfaceError {
     /// The kernel refused the question.
     #[error("netlink: {0}")]
     Netlink(#[from] rtnetlink::Error),
+    /// The driver does not say what it does.
+    #[error("ethtool: {0}")]
+    Features(#[from] ethtool::EthtoolError),
     /// There is no such interface.
     #[error("there is no interface `{name}` here; there are: {}", .known.join(", "))]
     Unknown {
@@ -68,6 +74,24 @@ pub fn find<'a>(interfaces: &'a [Interface], name: &str) -> Result<&'a Interface
     })
 }
 
+/// Whether the hardware takes VLAN tags off before XDP sees the frame (`rxvlan`, see ethtool(8)).
+pub async fn strips_vlan(name: &str) -> Result<bool, InterfaceError> {
+    /// 802.1Q and 802.1ad.
+    const RX_VLAN: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+    let (connection, mut handle, _) = ethtool::new_connection()?;
+    let connection = tokio::spawn(connection);
+    let answers = handle.feature().get(Some(name)).execute().await?;
+    let answers: Vec<_> = answers.try_collect().await?;
+    connection.abort();
+    let mut features = answers.into_iter().flat_map(|answer| answer.payload.nlas);
+    Ok(features.any(|feature| match feature {
+        EthtoolAttr::Feature(EthtoolFeatureAttr::Active(bits)) => {
+            bits.iter().any(|bit| bit.value && RX_VLAN.contains(&bit.name.as_str()))
+        }
+        _ => false,
+    }))
+}
+
 impl From<LinkMessage> for Interface {
     fn from(message: LinkMessage) -> Self {
         let layer = message.header.link_layer_type;
@@ -76,6 +100,7 @@ impl From<LinkMessage> for Interface {
             name: String::new(),
             link_layer: layer.to_string(),
             has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
+            mac: None,
             mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
             xdp_program: None,
@@ -84,6 +109,7 @@ impl From<LinkMessage> for Interface {
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::Address(mac) => interface.mac = mac.try_into().ok(),
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::Xdp(facts) => facts.into_iter().for_each(|fact| interface.learn(&fact)),
                 _ => {}

@@ -25,6 +25,10 @@ impl CounterId {
     pub const EVENTS_SUPPRESSED: Self = Self(8);
     /// Events lost because the ring was full.
     pub const EVENTS_LOST: Self = Self(9);
+    /// Refused connections that were answered with a TCP RST.
+    pub const RESETS_SENT: Self = Self(10);
+    /// Refused connections that would have been answered, had the second's budget of resets not been spent.
+    pub const RESETS_SUPPRESSED: Self = Self(11);
     /// The first number that user space gives out.
     pub const FIRST_BOOKED: Self = Self(64);
     /// One more than the last number.
@@ -38,11 +42,13 @@ impl CounterId {
     }
 
     /// Takes a number that was packed by [`super::Ruling`]; the map look-up bounds it again.
+    #[inline(always)]
     pub(crate) const fn unpack(number: u32) -> Self {
         Self(number)
     }
 
     /// The counter of a reason that needs no policy to be known. Those reasons always pass.
+    #[inline(always)]
     pub const fn of_pass(reason: Reason) -> Self {
         Self(reason.code() as u32)
     }
@@ -63,6 +69,7 @@ impl CounterId {
     }
 
     /// The index of the page that holds the counter, and the counter's place in it.
+    #[inline(always)]
     pub const fn place(self) -> (u32, usize) {
         (self.0 / COUNTERS_PER_PAGE, (self.0 % COUNTERS_PER_PAGE) as usize)
     }
@@ -90,5 +97,7 @@ mod tests {
         }
         claim(CounterId::EVENTS_SUPPRESSED);
         claim(CounterId::EVENTS_LOST);
+        claim(CounterId::RESETS_SENT);
+        claim(CounterId::RESETS_SUPPRESSED);
     }
 }

@@ -100,6 +100,7 @@ mod tests {
             ruling: Ruling {
                 verdict: Verdict::Drop,
                 reason: Reason::NotInSegment,
+                resets: true,
                 counter: CounterId::FIRST_BOOKED,
             },
         };

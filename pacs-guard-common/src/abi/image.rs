@@ -60,6 +60,7 @@ impl Header {
     }
 
     /// Reads a packed header.
+    #[inline(always)]
     pub const fn from_cell(cell: &Cell) -> Self {
         let [_, generation, udp_ports, roots, tables, card, ..] = *cell;
         Self {
@@ -100,6 +101,7 @@ impl ServiceCell {
     }
 
     /// Reads a packed service. A root is never 0, for the TCP port table lies there.
+    #[inline(always)]
     pub const fn from_cell(cell: &Cell) -> Self {
         match cell[0] {
             0 => Self::Everywhere,

@@ -25,8 +25,26 @@ pub const SLOTS: u32 = 3;
 /// `BPF_F_MMAPABLE`, which aligns the pages, so that a [`Cell`] is one cache line.
 pub const PAGE_FLAGS: u32 = 0x1000 | 0x400;
 
-/// Buckets of the event budget, the one for all sources together being the first.
-pub const BUDGET_BUCKETS: u32 = 1 + 4096;
+/// The budget of events of all sources together.
+pub const ALL_EVENTS: u32 = 0;
+
+/// The budget of resets.
+pub const ALL_RESETS: u32 = 1;
+
+/// The first budget of a source.
+pub const FIRST_SOURCE: u32 = 2;
+
+/// Budgets of sources, each for all the sources whose hash is the same.
+pub const SOURCE_BUCKETS: u32 = 4096;
+
+/// All budgets.
+pub const BUDGET_BUCKETS: u32 = FIRST_SOURCE + SOURCE_BUCKETS;
+
+/// TCP RST that may be sent in a second.
+pub const RESETS_PER_SECOND: u64 = 1000;
+
+/// Interfaces that the program may be on in one network namespace.
+pub const MAX_INTERFACES: u32 = 64;
 
 /// Events that one bucket of sources may send in a second; sources that share a bucket share it.
 pub const EVENTS_PER_SOURCE: u64 = 4;

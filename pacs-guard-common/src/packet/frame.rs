@@ -20,6 +20,15 @@ pub trait Frame {
     }
 }
 
+/// A frame that can be changed in place.
+pub trait FrameMut: Frame {
+    /// Writes `N` bytes at offset `at`; `None` where the frame ends before them.
+    fn write<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()>;
+
+    /// Makes the frame `length` bytes long; `None` where that is not possible.
+    fn resize(&mut self, length: usize) -> Option<()>;
+}
+
 impl Frame for [u8] {
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.get(at..)?.first_chunk().copied()

@@ -7,8 +7,10 @@ mod frame;
 mod ipv4;
 mod ipv6;
 mod parse;
+mod reset;
 
 pub use address::{Address, Family};
 pub use cause::Cause;
-pub use frame::{Frame, MAX_OFFSET};
+pub use frame::{Frame, FrameMut, MAX_OFFSET};
 pub use parse::{Content, Packet, Parsed, Transport, parse};
+pub use reset::Syn;

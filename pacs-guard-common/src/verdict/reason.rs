@@ -28,6 +28,7 @@ impl Verdict {
     }
 
     /// The verdict with this number.
+    #[inline(always)]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             0 => Self::Pass,
@@ -70,6 +71,7 @@ impl Reason {
     const UNPARSED: u8 = 16;
 
     /// The reason's stable number.
+    #[inline(always)]
     pub const fn code(self) -> u8 {
         match self {
             Self::NotIp => 0,
@@ -85,6 +87,7 @@ impl Reason {
     }
 
     /// The reason with this number.
+    #[inline(always)]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             0 => Self::NotIp,

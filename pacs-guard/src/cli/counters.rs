@@ -21,6 +21,8 @@ pub(super) fn run(args: &args::Args, verb: &args::Counters) -> anyhow::Result<Ex
     };
     let suppressed = counters.packets(CounterId::EVENTS_SUPPRESSED);
     let lost = counters.packets(CounterId::EVENTS_LOST);
+    let reset = counters.packets(CounterId::RESETS_SENT);
+    let silent = counters.packets(CounterId::RESETS_SUPPRESSED);
     if args.json {
         let rows: Vec<Value> =
             counters.entries().map(|(id, booking, packets)| row(id, &booking, packets)).collect();
@@ -30,6 +32,8 @@ pub(super) fn run(args: &args::Args, verb: &args::Counters) -> anyhow::Result<Ex
             "packets": counters.total(),
             "events_suppressed": suppressed,
             "events_lost": lost,
+            "resets_sent": reset,
+            "resets_suppressed": silent,
         }))?;
         return Ok(Exit::Fine);
     }
@@ -55,6 +59,13 @@ pub(super) fn run(args: &args::Args, verb: &args::Counters) -> anyhow::Result<Ex
             thousands(suppressed + lost),
             thousands(suppressed),
             thousands(lost)
+        );
+    }
+    if reset + silent > 0 {
+        println!(
+            "{} refused connections were answered with a reset, {} more were over the budget",
+            thousands(reset),
+            thousands(silent)
         );
     }
     Ok(Exit::Fine)

@@ -64,17 +64,21 @@ impl Enforcement {
         let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
         let put = tokio::task::block_in_place(|| {
             let card = swap(&mut datapath, &checked)?;
+            let problems = answer(&mut datapath, &wanted)?;
             let attached = attach(&mut datapath, options, &wanted)?;
             datapath.forget_other_layouts()?;
-            Ok((card, attached))
+            Ok((card, attached, problems))
         });
-        let (card, attached) = match put {
+        let (card, attached, problems) = match put {
             Ok(put) => put,
             Err(why) => {
                 abandon(&options.pins);
                 return Err(why);
             }
         };
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
         for Attached { name, mode, adopted, .. } in &attached {
             let how = if *adopted { "adopted without a gap" } else { "attached" };
             tracing::info!("{name}: {how}, {} mode", mode.name());
@@ -114,8 +118,8 @@ impl Enforcement {
         let warnings = checked.render(false);
         self.policy = checked.policy;
 
-        let mut problems = Vec::new();
-        for interface in &wanted {
+        let mut problems = answer(&mut self.datapath, &wanted)?;
+        for Wanted { interface, .. } in &wanted {
             if self.attached.iter().any(|old| old.index == interface.index) {
                 continue;
             }
@@ -124,7 +128,9 @@ impl Enforcement {
                 Err(why) => problems.push(format!("not under guard: {why}")),
             }
         }
-        for left in self.attached.iter().filter(|old| wanted.iter().all(|new| new.index != old.index)) {
+        for left in
+            self.attached.iter().filter(|old| wanted.iter().all(|new| new.interface.index != old.index))
+        {
             problems.push(format!(
                 "{0} is no longer named and stays under guard: `pacs-guard detach {0}` ends that",
                 left.name
@@ -154,17 +160,27 @@ impl Enforcement {
     }
 }
 
+/// An interface that the policy is for.
+struct Wanted {
+    interface: Interface,
+    /// Whether a refused connection may be answered on it; `None` where the policy asks for no answers.
+    answers: Option<bool>,
+}
+
 /// The interfaces that the policy is for, each looked at before anything is changed.
-async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Interface>, StartError> {
+async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, StartError> {
     let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
     if names.is_empty() {
         return Err(StartError::NoInterface);
     }
     let known = interface::list().await?;
-    let wanted: Vec<Interface> =
-        names.iter().map(|name| interface::find(&known, name).cloned()).collect::<Result<_, _>>()?;
-    for interface in &wanted {
-        Datapath::may_attach(&options.pins, interface)?;
+    let resets = policy.services.iter().any(|service| !service.reset_to.is_empty());
+    let mut wanted = Vec::new();
+    for name in names {
+        let interface = interface::find(&known, name)?.clone();
+        Datapath::may_attach(&options.pins, &interface)?;
+        let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
+        wanted.push(Wanted { interface, answers });
     }
     Ok(wanted)
 }
@@ -181,10 +197,10 @@ fn swap(datapath: &mut Datapath, checked: &Checked) -> Result<Card, StartError> 
 fn attach(
     datapath: &mut Datapath,
     options: &Options,
-    wanted: &[Interface],
+    wanted: &[Wanted],
 ) -> Result<Vec<Attached>, StartError> {
     let mut attached: Vec<Attached> = Vec::new();
-    for interface in wanted {
+    for Wanted { interface, .. } in wanted {
         match datapath.attach(interface, options.xdp_mode) {
             Ok(done) => attached.push(done),
             Err(why) => {
@@ -196,6 +212,22 @@ fn attach(
         }
     }
     Ok(attached)
+}
+
+/// Lets the program answer where the policy wants it and the interface allows it; says where it does not.
+fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, DatapathError> {
+    let mut problems = Vec::new();
+    for Wanted { interface, answers } in wanted {
+        datapath.answer_on(interface, answers.unwrap_or(false))?;
+        if *answers == Some(false) {
+            problems.push(format!(
+                "{0}: `on_refuse: reset` stays silent there, for the card takes VLAN tags off and an answer \
+                 could go to another VLAN: `ethtool -K {0} rxvlan off rx-vlan-stag-hw-parse off`, then reload",
+                interface.name
+            ));
+        }
+    }
+    Ok(problems)
 }
 
 /// Takes away what a failed first start has pinned, unless an older link still needs it.

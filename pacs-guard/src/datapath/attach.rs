@@ -170,6 +170,19 @@ impl Datapath {
         Ok(attached(mode, false))
     }
 
+    /// Lets the program answer refused connections on an interface, or stops it.
+    pub fn answer_on(&mut self, interface: &Interface, answers: bool) -> Result<(), DatapathError> {
+        match interface.mac.filter(|_| answers) {
+            Some([a, b, c, d, e, f]) => {
+                Ok(self.answering.insert(interface.index, [a, b, c, d, e, f, 0, 0], 0)?)
+            }
+            None if self.answering.keys().flatten().any(|index| index == interface.index) => {
+                Ok(self.answering.remove(&interface.index)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Puts the program on a pinned link; `None` where the link's interface is gone.
     fn adopt(&mut self, pin: &Path, interface: &Interface) -> Result<Option<XdpMode>, DatapathError> {
         let link: FdLink = PinnedLink::from_pin(pin)?.into();

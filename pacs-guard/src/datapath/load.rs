@@ -10,7 +10,7 @@ use aya::{
 use caps::{CapSet, Capability};
 use nix::fcntl::Flock;
 use pacs_guard_common::abi::{
-    BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, Page, SLOTS,
+    BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, MAX_INTERFACES, Page, SLOTS,
 };
 
 use super::{DatapathError, EventStream, Pins, log::ProgramLog};
@@ -33,12 +33,13 @@ const fn layout(name: &'static str, kind: MapType, value_size: u32, max_entries:
 }
 
 const LEDGER: &str = "LEDGER";
-const LAYOUTS: [Layout; 6] = [
+const LAYOUTS: [Layout; 7] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
     layout("ACTIVE", MapType::Array, 8, 1),
     layout("COUNTERS", MapType::PerCpuArray, size_of::<CounterPage>() as u32, COUNTER_PAGES),
     layout("BUDGETS", MapType::Array, 8, BUDGET_BUCKETS),
     Layout { key_size: 0, ..layout("EVENTS", MapType::RingBuf, 0, EVENT_RING_BYTES) },
+    layout("ANSWERING", MapType::Hash, 8, MAX_INTERFACES),
     layout(LEDGER, MapType::Hash, Ledger::RECORD_BYTES as u32, LEDGER_ENTRIES),
 ];
 const LEDGER_ENTRIES: u32 = CounterId::END.number();
@@ -71,6 +72,7 @@ pub struct Datapath {
     pub(super) policy: ArrayOfMaps<MapData>,
     pub(super) active: Array<MapData, u64>,
     pub(super) counters: PerCpuArray<MapData, CounterPage>,
+    pub(super) answering: HashMap<MapData, u32, [u8; 8]>,
     pub(super) ledger_map: HashMap<MapData, u32, Record>,
     pub(super) ledger: Ledger,
     _lock: Option<Flock<File>>,
@@ -118,6 +120,7 @@ impl Datapath {
             policy: take(&mut ebpf, "POLICY")?.try_into()?,
             active: take(&mut ebpf, "ACTIVE")?.try_into()?,
             counters: take(&mut ebpf, "COUNTERS")?.try_into()?,
+            answering: take(&mut ebpf, "ANSWERING")?.try_into()?,
             ledger_map,
             ledger,
             pins,

@@ -22,7 +22,8 @@ pub struct Answer {
     pub counter: CounterId,
 }
 
-const XDP_DROP: u32 = 1;
+/// The program's answer for a frame that passes; a drop, and a reset in the frame's place, are the others.
+const XDP_PASS: u32 = 2;
 /// The kernel takes no shorter frame: an Ethernet header.
 pub const SHORTEST_FRAME: usize = 14;
 
@@ -46,7 +47,7 @@ impl Trial {
     /// Runs one frame so many times; whether it is dropped.
     pub fn drops(&mut self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
-        Ok(self.datapath.program()?.test_run(options)?.return_value == XDP_DROP)
+        Ok(self.datapath.program()?.test_run(options)?.return_value != XDP_PASS)
     }
 
     /// Puts another image in force.

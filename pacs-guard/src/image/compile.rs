@@ -56,8 +56,8 @@ pub fn compile(
     let unparsed = lane(append_lanes(&mut cells, &unparsed_rulings(policy)));
 
     let mut sets = Sets::new();
-    let v4 = flatten(items(&policy.segments), Width::V4, &mut sets);
-    let v6 = flatten(items(&policy.segments), Width::V6, &mut sets);
+    let v4 = flatten(items(policy), Width::V4, &mut sets);
+    let v6 = flatten(items(policy), Width::V6, &mut sets);
     let rows = rows(&mut cells, policy, &sets, ledger)?;
     let row = |range: &Range| rows.get(range.set as usize).copied().unwrap_or_default();
     let root4 = plant_v4(&mut cells, &v4, row);
@@ -77,11 +77,23 @@ pub fn compile(
     Ok(Image::from_cells(&cells))
 }
 
-fn items(segments: &[Segment]) -> impl Iterator<Item = Item> {
-    segments.iter().zip(0..).flat_map(|(segment, number)| {
+/// The prefixes of the segments, and behind them those of the services' `reset_to`, as if each service had
+/// one more segment for it.
+fn items(policy: &Policy) -> impl Iterator<Item = Item> {
+    let segments = policy.segments.iter().zip(0..).flat_map(|(segment, number)| {
         let sources = segment.sources.iter().map(move |source| Item::source(source.prefix, number));
         sources.chain(segment.except.iter().map(move |source| Item::except(source.prefix, number)))
-    })
+    });
+    let resets = policy.services.iter().enumerate().flat_map(|(service, resets)| {
+        let number = reset_number(policy, service);
+        resets.reset_to.iter().map(move |prefix| Item::source(*prefix, number))
+    });
+    segments.chain(resets)
+}
+
+/// The number that stands in a set for the sources that a service resets.
+const fn reset_number(policy: &Policy, service: usize) -> u32 {
+    (policy.segments.len() + service) as u32
 }
 
 /// A byte a port: 0, or the number of the service that protects it plus one.
@@ -125,7 +137,8 @@ fn unparsed_rulings(policy: &Policy) -> Vec<u64> {
             Some(UnparsedAction::Drop) | None if enforced => Verdict::Drop,
             Some(UnparsedAction::Drop) | None => Verdict::WouldDrop,
         };
-        Ruling { verdict, reason: Reason::Unparsed(cause), counter: CounterId::of_unparsed(cause, verdict) }
+        let counter = CounterId::of_unparsed(cause, verdict);
+        Ruling { verdict, reason: Reason::Unparsed(cause), resets: false, counter }
     };
     Cause::ALL.map(|cause| ruling(cause).to_lane()).to_vec()
 }
@@ -142,9 +155,9 @@ fn rows(
     let mut lanes: Vec<u64> = Vec::new();
     let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
     let mut starts = Vec::with_capacity(sets.members().len());
-    for members in sets.members() {
+    for set in sets.members() {
         let members = || {
-            members.iter().filter_map(|number| {
+            set.iter().filter_map(|number| {
                 let number = *number as usize;
                 Some((policy.segments.get(number)?, names.get(number)?))
             })
@@ -168,7 +181,8 @@ fn rows(
                 reason,
                 verdict,
             };
-            Ok(Ruling { verdict, reason, counter: ledger.book(booking)? }.to_lane())
+            let resets = verdict == Verdict::Drop && set.contains(&reset_number(policy, index));
+            Ok(Ruling { verdict, reason, resets, counter: ledger.book(booking)? }.to_lane())
         });
         let row: Vec<u64> = row.collect::<Result<_, LedgerFull>>()?;
         starts.push(*known.entry(row).or_insert_with_key(|row| {

@@ -81,6 +81,10 @@ pub(super) struct RawService<'a> {
     #[serde(borrow, default)]
     pub(super) addresses: Vec<At<Text<'a>>>,
     #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) on_refuse: Option<At<Text<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) reset_to: Vec<At<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) mode: Option<At<Text<'a>>>,
 }
 

@@ -107,6 +107,12 @@ pub enum Fault {
     ExceptOutside { prefix: IpNet, segment: String },
     #[error("peer `{peer}` at {address} is outside every segment: its own traffic would be refused")]
     PeerOutside { peer: String, address: std::net::IpAddr },
+    #[error("`on_refuse: reset` needs `reset_to`: whose refused connections are answered")]
+    ResetToNobody,
+    #[error("`reset_to` says nothing without `on_refuse: reset`")]
+    ResetNotAsked,
+    #[error("UDP knows no reset: `on_refuse: reset` goes with `transport: tcp`")]
+    ResetUdp,
     #[error("{count} more errors are not shown")]
     MoreErrors { count: usize },
 
@@ -167,6 +173,9 @@ impl Fault {
             Self::EmptyList { .. } => ("PG0307", "empty-list"),
             Self::ExceptOutside { .. } => ("PG0308", "except-outside"),
             Self::PeerOutside { .. } => ("PG0309", "peer-outside"),
+            Self::ResetToNobody => ("PG0310", "reset-to-nobody"),
+            Self::ResetNotAsked => ("PG0311", "reset-not-asked"),
+            Self::ResetUdp => ("PG0312", "reset-udp"),
             Self::MoreErrors { .. } => ("PG0399", "more-errors"),
             Self::RepeatedPrefix { .. } => ("PG0901", "repeated-prefix"),
             Self::EveryAddress { .. } => ("PG0902", "every-address"),
@@ -236,6 +245,9 @@ impl Fault {
             }
             Self::EmptyAllowlist { service } | Self::Ungranted { service } => {
                 format!("name `{service}` under `services` of a segment")
+            }
+            Self::ResetToNobody => {
+                "name your own networks only: an answer tells a scanner that somebody is there".to_owned()
             }
             Self::RepeatedPrefix { .. } => "what two segments grant to the same source adds up".to_owned(),
             Self::PeerOutside { address, .. } => format!("add {address} to the sources of its segment"),

@@ -70,6 +70,9 @@ pub struct Service {
     pub ports: Vec<RangeInclusive<u16>>,
     /// Destination prefixes that the protection is narrowed to; empty means every destination.
     pub addresses: Vec<IpNet>,
+    /// Sources whose refused SYN is answered with a TCP RST, so that they fail at once; the others hear
+    /// nothing.
+    pub reset_to: Vec<IpNet>,
     /// The service's own mode.
     pub mode: Option<Mode>,
     /// Where the file declares it.

@@ -59,6 +59,11 @@ pub(super) fn transport(text: &str) -> Result<Transport, Fault> {
     word(text, &[("tcp", Transport::Tcp), ("udp", Transport::Udp)])
 }
 
+/// Whether `reset` is asked for, not `drop`.
+pub(super) fn resets(text: &str) -> Result<bool, Fault> {
+    word(text, &[("drop", false), ("reset", true)])
+}
+
 /// `true` or `false`, and none of YAML's older spellings.
 pub(super) fn flag(text: &str) -> Result<bool, Fault> {
     word(text, &[("true", true), ("false", false)])

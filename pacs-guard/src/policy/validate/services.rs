@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 use super::{Owner, named, take};
 use crate::policy::{
     document::{At, Mark, RawService, Text},
@@ -42,16 +44,36 @@ pub(super) fn read(
             claims.add(transport, range.clone(), &name, at.mark, found);
             ports.push(range);
         }
+        let reset_to = reset_to(&raw, transport, at.mark, found);
         services.push(Service {
             transport,
             ports,
             addresses: raw.addresses.iter().filter_map(|at| take(at, prefix, found)).collect(),
+            reset_to,
             mode: raw.mode.as_ref().and_then(|at| take(at, value::mode, found)),
             place: found.place(at.mark),
             name,
         });
     }
     services
+}
+
+/// `on_refuse: reset` and `reset_to` go together, and only with TCP.
+fn reset_to(
+    raw: &RawService<'_>,
+    transport: Transport,
+    service: Mark,
+    found: &mut Findings<'_>,
+) -> Vec<IpNet> {
+    let resets = raw.on_refuse.as_ref().and_then(|at| take(at, value::resets, found)).unwrap_or(false);
+    let mark = raw.on_refuse.as_ref().map_or(service, |at| at.mark);
+    match raw.reset_to.first() {
+        None if resets => found.push(mark, Fault::ResetToNobody),
+        Some(at) if !resets => found.push(at.mark, Fault::ResetNotAsked),
+        Some(_) if transport == Transport::Udp => found.push(mark, Fault::ResetUdp),
+        _ => {}
+    }
+    raw.reset_to.iter().filter_map(|at| take(at, prefix, found)).collect()
 }
 
 /// The ports claimed so far: at most [`MAX_SERVICES`] times [`MAX_PORTS`].
