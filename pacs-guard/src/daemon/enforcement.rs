@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::Options;
 use crate::{
     control::ReloadResult,
-    datapath::{AttachError, Attached, Datapath, DatapathError, EventStream, Pins},
+    datapath::{AttachError, Attached, Datapath, DatapathError, EventStream},
     image::{Booking, Card, CompileError, compile},
     interface::{self, Interface, InterfaceError},
     policy::{self, Checked, Rejected, model::Policy},
@@ -61,21 +61,27 @@ impl Enforcement {
             tracing::warn!("{}", checked.render(false));
         }
         let wanted = wanted(options, &checked.policy).await?;
+        let fresh = !options.pins.exist();
         let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
         let put = tokio::task::block_in_place(|| {
-            let card = swap(&mut datapath, &checked)?;
-            let problems = answer(&mut datapath, &wanted)?;
-            let attached = attach(&mut datapath, options, &wanted)?;
+            let put = put(&mut datapath, options, &checked, &wanted)?;
+            let adopted = wanted.iter().filter(|wanted| wanted.linked);
+            let adopted: Vec<Attached> = adopted
+                .map(|wanted| datapath.adopt(&wanted.interface, options.xdp_mode))
+                .collect::<Result<_, _>>()?;
             datapath.forget_other_layouts()?;
-            Ok((card, attached, problems))
+            Ok((put, adopted))
         });
-        let (card, attached, problems) = match put {
+        let (Put { card, mut attached, problems }, adopted) = match put {
             Ok(put) => put,
             Err(why) => {
-                abandon(&options.pins);
+                if fresh && let Err(why) = options.pins.remove() {
+                    tracing::error!("what was pinned stays pinned: {why}");
+                }
                 return Err(why);
             }
         };
+        attached.extend(adopted);
         for problem in problems {
             tracing::warn!("{problem}");
         }
@@ -114,20 +120,13 @@ impl Enforcement {
     async fn replace(&mut self) -> Result<(u64, String, Vec<String>), StartError> {
         let checked = tokio::task::block_in_place(|| policy::read(&self.options.policy))?;
         let wanted = wanted(&self.options, &checked.policy).await?;
-        self.card = tokio::task::block_in_place(|| swap(&mut self.datapath, &checked))?;
+        let Put { card, attached, mut problems } =
+            tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted))?;
         let warnings = checked.render(false);
+        self.card = card;
         self.policy = checked.policy;
-
-        let mut problems = answer(&mut self.datapath, &wanted)?;
-        for Wanted { interface, .. } in &wanted {
-            if self.attached.iter().any(|old| old.index == interface.index) {
-                continue;
-            }
-            match self.datapath.attach(interface, self.options.xdp_mode) {
-                Ok(attached) => self.attached.push(attached),
-                Err(why) => problems.push(format!("not under guard: {why}")),
-            }
-        }
+        self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
+        self.attached.extend(attached);
         for left in
             self.attached.iter().filter(|old| wanted.iter().all(|new| new.interface.index != old.index))
         {
@@ -163,6 +162,8 @@ impl Enforcement {
 /// An interface that the policy is for.
 struct Wanted {
     interface: Interface,
+    /// Whether it is under guard already.
+    linked: bool,
     /// Whether a refused connection may be answered on it; `None` where the policy asks for no answers.
     answers: Option<bool>,
 }
@@ -180,9 +181,49 @@ async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, Start
         let interface = interface::find(&known, name)?.clone();
         Datapath::may_attach(&options.pins, &interface)?;
         let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
-        wanted.push(Wanted { interface, answers });
+        let linked = Datapath::is_linked(&options.pins, &interface)?;
+        wanted.push(Wanted { interface, linked, answers });
     }
     Ok(wanted)
+}
+
+/// What came of putting a policy in force.
+struct Put {
+    card: Card,
+    /// The interfaces that came under guard by it.
+    attached: Vec<Attached>,
+    /// What the policy wants and does not get.
+    problems: Vec<String>,
+}
+
+/// Puts a policy in force, or changes nothing.
+///
+/// Interfaces that were not under guard come first: until the swap they get the old policy, or none as before,
+/// and should one fail, the others are let go again.
+fn put(
+    datapath: &mut Datapath,
+    options: &Options,
+    checked: &Checked,
+    wanted: &[Wanted],
+) -> Result<Put, StartError> {
+    let mut attached: Vec<Attached> = Vec::new();
+    let done = wanted
+        .iter()
+        .filter(|wanted| !wanted.linked)
+        .try_for_each(|wanted| {
+            attached.push(datapath.attach(&wanted.interface, options.xdp_mode)?);
+            Ok(())
+        })
+        .and_then(|()| swap(datapath, checked));
+    match done {
+        Ok(card) => Ok(Put { card, attached, problems: answer(datapath, wanted)? }),
+        Err(why) => {
+            for fresh in attached {
+                options.pins.unlink(fresh.index)?;
+            }
+            Err(why)
+        }
+    }
 }
 
 fn swap(datapath: &mut Datapath, checked: &Checked) -> Result<Card, StartError> {
@@ -193,31 +234,10 @@ fn swap(datapath: &mut Datapath, checked: &Checked) -> Result<Card, StartError> 
     Ok(card)
 }
 
-/// Attaches to all interfaces, or to none that was not under guard before.
-fn attach(
-    datapath: &mut Datapath,
-    options: &Options,
-    wanted: &[Wanted],
-) -> Result<Vec<Attached>, StartError> {
-    let mut attached: Vec<Attached> = Vec::new();
-    for Wanted { interface, .. } in wanted {
-        match datapath.attach(interface, options.xdp_mode) {
-            Ok(done) => attached.push(done),
-            Err(why) => {
-                for fresh in attached.iter().filter(|done| !done.adopted) {
-                    options.pins.unlink(fresh.index)?;
-                }
-                return Err(why.into());
-            }
-        }
-    }
-    Ok(attached)
-}
-
 /// Lets the program answer where the policy wants it and the interface allows it; says where it does not.
 fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, DatapathError> {
     let mut problems = Vec::new();
-    for Wanted { interface, answers } in wanted {
+    for Wanted { interface, answers, .. } in wanted {
         datapath.answer_on(interface, answers.unwrap_or(false))?;
         if *answers == Some(false) {
             problems.push(format!(
@@ -228,12 +248,4 @@ fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, Dat
         }
     }
     Ok(problems)
-}
-
-/// Takes away what a failed first start has pinned, unless an older link still needs it.
-fn abandon(pins: &Pins) {
-    let in_use = pins.links().map_or(true, |links| !links.is_empty());
-    if !in_use && let Err(why) = pins.remove() {
-        tracing::error!("what was pinned stays pinned: {why}");
-    }
 }

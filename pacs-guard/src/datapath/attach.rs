@@ -1,7 +1,5 @@
 //! The attachment: the program on an interface, by a link that is pinned.
 
-use std::path::Path;
-
 use aya::programs::{
     ProgramInfo, XdpMode as AyaMode,
     links::{FdLink, PinnedLink},
@@ -130,44 +128,52 @@ impl Datapath {
         }
     }
 
-    /// Attaches the program to an interface, or puts it in the place of the program on a pinned link.
-    ///
-    /// # Errors
-    /// Nothing is replaced but a program of our own, and then in one step: no packet goes unjudged.
+    /// Whether a program of ours is on the interface, by a pinned link.
+    pub fn is_linked(pins: &Pins, interface: &Interface) -> Result<bool, DatapathError> {
+        Ok(interface.xdp_program.is_some() && linked_program(pins, interface.index)? == interface.xdp_program)
+    }
+
+    /// Puts the program on an interface that carries none. A link whose interface is gone makes room.
     pub fn attach(&mut self, interface: &Interface, choice: XdpChoice) -> Result<Attached, AttachError> {
-        let pin = self.pins.as_ref().map(|pins| pins.link(interface.index));
-        let attached =
-            |mode, adopted| Attached { index: interface.index, name: interface.name.clone(), mode, adopted };
-        if let Some(pin) = pin.as_deref().filter(|pin| pin.exists()) {
-            match self.adopt(pin, interface) {
-                Ok(Some(mode)) => {
-                    if choice == XdpChoice::Native && mode != XdpMode::Native {
-                        tracing::warn!(
-                            interface = interface.name,
-                            "stays in {} mode: to change it, `pacs-guard detach` first",
-                            mode.name()
-                        );
-                    }
-                    return Ok(attached(mode, true));
-                }
-                Ok(None) => std::fs::remove_file(pin).map_err(super::pins::at(pin))?,
-                Err(error) => return Err(error.into()),
-            }
+        if let Some(pins) = &self.pins {
+            pins.unlink(interface.index)?;
         }
         let mode = match choice {
-            XdpChoice::Native => self.link(pin.as_deref(), interface, XdpMode::Native)?,
-            XdpChoice::Generic => self.link(pin.as_deref(), interface, XdpMode::Generic)?,
-            XdpChoice::Auto => match self.link(pin.as_deref(), interface, XdpMode::Native) {
+            XdpChoice::Native => self.link(interface, XdpMode::Native)?,
+            XdpChoice::Generic => self.link(interface, XdpMode::Generic)?,
+            XdpChoice::Auto => match self.link(interface, XdpMode::Native) {
                 Err(AttachError::NoNative { interface: name, why, .. }) => {
                     tracing::warn!(
                         "{name}: no native XDP ({why}); falling back to generic mode, which is slower"
                     );
-                    self.link(pin.as_deref(), interface, XdpMode::Generic)?
+                    self.link(interface, XdpMode::Generic)?
                 }
                 other => other?,
             },
         };
-        Ok(attached(mode, false))
+        Ok(Attached { index: interface.index, name: interface.name.clone(), mode, adopted: false })
+    }
+
+    /// Puts the program in the place of the one on a pinned link, in one step: no packet goes unjudged.
+    pub fn adopt(&mut self, interface: &Interface, choice: XdpChoice) -> Result<Attached, DatapathError> {
+        let pins = self.pins.as_ref().ok_or(DatapathError::Missing("pinned link"))?;
+        let link: XdpLink = FdLink::from(PinnedLink::from_pin(pins.link(interface.index))?).try_into()?;
+        let program = self.program()?;
+        let id = program.attach_to_link(link)?;
+        // The pin alone holds the link, so that removing the pin ends it.
+        drop(program.take_link(id)?);
+        let mode = interface.xdp_mode.unwrap_or(XdpMode::Native);
+        if choice == XdpChoice::Native && mode != XdpMode::Native
+            || choice == XdpChoice::Generic && mode == XdpMode::Native
+        {
+            tracing::warn!(
+                "{} stays in {} mode: to change it, `pacs-guard detach {}` first",
+                interface.name,
+                mode.name(),
+                interface.name
+            );
+        }
+        Ok(Attached { index: interface.index, name: interface.name.clone(), mode, adopted: true })
     }
 
     /// Lets the program answer refused connections on an interface, or stops it.
@@ -183,25 +189,9 @@ impl Datapath {
         }
     }
 
-    /// Puts the program on a pinned link; `None` where the link's interface is gone.
-    fn adopt(&mut self, pin: &Path, interface: &Interface) -> Result<Option<XdpMode>, DatapathError> {
-        let link: FdLink = PinnedLink::from_pin(pin)?.into();
-        // A link whose interface is gone, or whose index went to another one, is not on this interface.
-        if interface.xdp_program != Some(link.info()?.program_id()) {
-            return Ok(None);
-        }
-        let link: XdpLink = link.try_into()?;
-        self.program()?.attach_to_link(link)?;
-        Ok(interface.xdp_mode)
-    }
-
     /// Makes a link in one mode and pins it, so that it outlives the daemon.
-    fn link(
-        &mut self,
-        pin: Option<&Path>,
-        interface: &Interface,
-        mode: XdpMode,
-    ) -> Result<XdpMode, AttachError> {
+    fn link(&mut self, interface: &Interface, mode: XdpMode) -> Result<XdpMode, AttachError> {
+        let pin = self.pins.as_ref().map(|pins| pins.link(interface.index));
         let aya_mode = match mode {
             XdpMode::Native => AyaMode::Driver,
             XdpMode::Generic => AyaMode::Skb,
