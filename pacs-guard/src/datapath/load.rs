@@ -17,7 +17,7 @@ use super::{DatapathError, EventStream, Pins, log::ProgramLog};
 use crate::image::{Ledger, Record};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pacs-guard.bpf.o"));
-const PROGRAM: &str = "pacs_guard";
+pub(super) const PROGRAM: &str = "pacs_guard";
 
 /// What a pinned map must look like before it is adopted: the loader itself never compares.
 struct Layout {

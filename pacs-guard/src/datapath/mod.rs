@@ -19,5 +19,5 @@ pub use events::EventStream;
 pub use load::{Datapath, LogLevel};
 pub use log::ProgramLog;
 pub use pins::Pins;
-pub use swap::InForce;
-pub use trial::{Answer, SHORTEST_FRAME, Trial};
+pub use swap::{InForce, Swapper};
+pub use trial::{Answer, Runner, SHORTEST_FRAME, Trial};

@@ -2,11 +2,18 @@
 
 use std::{fs, io};
 
-use aya::maps::{Array, IterableMap, Map, MapData};
+use aya::{
+    maps::{Array, ArrayOfMaps, HashMap, IterableMap, Map, MapData},
+    programs::Xdp,
+};
 use pacs_guard_common::abi::{PAGE_FLAGS, Page, SLOTS};
 
-use super::{Datapath, DatapathError, Pins, load::Pages, pins::at};
-use crate::image::{Image, Ledger};
+use super::{
+    Datapath, DatapathError, Pins,
+    load::{PROGRAM, Pages},
+    pins::at,
+};
+use crate::image::{Image, Ledger, Record};
 
 /// The generation in force, read from its pins.
 pub struct InForce {
@@ -16,6 +23,15 @@ pub struct InForce {
     pub image: Image,
 }
 
+/// Puts images in force, and borrows of a datapath only what that takes.
+pub struct Swapper<'a> {
+    pub(super) pins: Option<&'a Pins>,
+    pub(super) policy: &'a mut ArrayOfMaps<MapData>,
+    pub(super) active: &'a mut Array<MapData, u64>,
+    pub(super) ledger_map: &'a mut HashMap<MapData, u32, Record>,
+    pub(super) ledger: &'a mut Ledger,
+}
+
 impl Datapath {
     /// The number of the generation in force; 0 where there is none.
     pub fn generation(&self) -> Result<u64, DatapathError> {
@@ -23,6 +39,20 @@ impl Datapath {
         Ok(in_force.and_then(|in_force| in_force.image.generation()).unwrap_or(0))
     }
 
+    /// Puts an image in force: see [`Swapper::swap`].
+    pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+        self.split()?.1.swap(image, ledger)
+    }
+
+    /// The program apart from the maps that a swap changes, so that a frame can run while an image is swapped.
+    pub(super) fn split(&mut self) -> Result<(&Xdp, Swapper<'_>), DatapathError> {
+        let Self { pins, ebpf, policy, active, ledger_map, ledger, .. } = self;
+        let program = ebpf.program(PROGRAM).ok_or(DatapathError::Missing("program pacs_guard"))?;
+        Ok((program.try_into()?, Swapper { pins: pins.as_ref(), policy, active, ledger_map, ledger }))
+    }
+}
+
+impl Swapper<'_> {
     /// Puts an image in force; the ledger is the one that it was compiled with.
     ///
     /// The idle slot gets a new map, never an edited one, and setting the slot waits until no program runs
@@ -32,12 +62,12 @@ impl Datapath {
         for (index, record) in ledger.records(self.ledger.len()) {
             self.ledger_map.insert(index, record, 0)?;
         }
-        self.ledger = ledger;
+        *self.ledger = ledger;
 
         let next = (self.active_slot()? + 1) % SLOTS;
         let pages = fill(image)?;
         verify(&pages, image)?;
-        if let Some(pins) = &self.pins {
+        if let Some(pins) = self.pins {
             pin_over(pins, next, &pages)?;
         }
         self.policy.set(next, pages.map(), 0)?;

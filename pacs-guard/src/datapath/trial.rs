@@ -2,10 +2,10 @@
 //!
 //! See Documentation/bpf/bpf_prog_run.rst of the kernel.
 
-use aya::{TestRun, TestRunOptions};
+use aya::{TestRun, TestRunOptions, programs::Xdp};
 use pacs_guard_common::abi::CounterId;
 
-use super::{Counters, Datapath, DatapathError};
+use super::{Counters, Datapath, DatapathError, Swapper};
 use crate::image::{Image, Ledger};
 
 /// The program on maps of its own, with one policy.
@@ -44,10 +44,9 @@ impl Trial {
         Ok(counter.map(|counter| Answer { drops, counter }))
     }
 
-    /// Runs one frame so many times; whether it is dropped.
+    /// Runs one frame so many times; whether it is dropped the last time.
     pub fn drops(&mut self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
-        Ok(self.datapath.program()?.test_run(options)?.return_value != XDP_PASS)
+        self.split()?.0.drops(frame, repeat)
     }
 
     /// Puts another image in force.
@@ -55,9 +54,29 @@ impl Trial {
         self.datapath.swap(image, ledger)
     }
 
+    /// What runs frames and what swaps images, for two threads to use at once.
+    pub fn split(&mut self) -> Result<(Runner<'_>, Swapper<'_>), DatapathError> {
+        let (program, swapper) = self.datapath.split()?;
+        Ok((Runner { program }, swapper))
+    }
+
     /// Reads every counter.
     pub fn counters(&self) -> Result<Counters, DatapathError> {
         self.datapath.counters()
+    }
+}
+
+/// Runs frames, on as many threads as hold it.
+#[derive(Clone, Copy)]
+pub struct Runner<'a> {
+    program: &'a Xdp,
+}
+
+impl Runner<'_> {
+    /// Runs one frame so many times; whether it is dropped the last time.
+    pub fn drops(&self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        Ok(self.program.test_run(options)?.return_value != XDP_PASS)
     }
 }
 
