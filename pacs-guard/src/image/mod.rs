@@ -7,6 +7,9 @@ mod ledger;
 mod ranges;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use card::{Card, Enforces};
 pub use compile::{CompileError, compile};
 pub use contents::Image;
