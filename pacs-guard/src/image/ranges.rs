@@ -1,6 +1,9 @@
 //! From overlapping prefixes to disjoint ranges of addresses.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use ipnet::IpNet;
 
@@ -148,14 +151,9 @@ impl Sweep<'_> {
 
     /// The segments of the open prefixes, the most specific first. An exception beats every source.
     fn members(&self) -> Vec<u32> {
-        let items = || self.open.iter().rev().map(|open| open.item);
-        let excepted = |segment| items().any(|item| item.except && item.segment == segment);
-        let mut members = Vec::new();
-        for item in items() {
-            if !members.contains(&item.segment) && !excepted(item.segment) {
-                members.push(item.segment);
-            }
-        }
-        members
+        let excepted = self.open.iter().filter(|open| open.item.except).map(|open| open.item.segment);
+        let mut seen: HashSet<u32> = excepted.collect();
+        let innermost_first = self.open.iter().rev().map(|open| open.item.segment);
+        innermost_first.filter(|segment| seen.insert(*segment)).collect()
     }
 }

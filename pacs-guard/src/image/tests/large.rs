@@ -92,3 +92,29 @@ fn a_hundred_thousand_prefixes_are_judged_as_written() {
     }
     assert!(reasons.len() >= 2, "the sample tells nothing apart: {reasons:?}");
 }
+
+/// Many segments over one prefix: no set of them may cost their square.
+#[test]
+fn a_thousand_segments_over_one_prefix_are_judged_as_written() {
+    let mut policy = policy();
+    let place = policy.services[0].place.clone();
+    let source = |prefix: IpNet| Source { prefix, place: place.clone() };
+    let host = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + 2 * number));
+    policy.segments = (0..1024)
+        .map(|number| Segment {
+            name: format!("segment-{number}"),
+            description: None,
+            sources: vec![source("10.0.0.0/8".parse().unwrap()), source(host(number).into())],
+            except: Vec::new(),
+            services: if number == 700 { vec![0] } else { Vec::new() },
+            mode: (number == 900).then_some(Mode::Audit),
+            place: place.clone(),
+        })
+        .collect();
+    let mut ledger = Ledger::default();
+    let image = compiled(&policy, &mut ledger);
+    for source in (0..1024).step_by(100).flat_map(|number| around(host(number).into())) {
+        let found = booked(&image, &ledger, (source, source), Transport::Tcp, 104);
+        assert_eq!(found, reference::judge(&policy, source, source, Transport::Tcp, 104), "{source}");
+    }
+}
