@@ -70,7 +70,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(Schedule::default().run(watched, send_report));
 
     let mut daemon = Daemon { started: Timestamp::now(), last_reload: None, echo: BTreeMap::new(), options };
-    sd_notify::notify(&[NotifyState::Ready])?;
+    notify(NotifyState::Ready);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -134,7 +134,7 @@ impl Daemon {
     }
 
     fn end(&self, enforcement: &Enforcement) -> anyhow::Result<()> {
-        sd_notify::notify(&[NotifyState::Stopping])?;
+        notify(NotifyState::Stopping);
         std::fs::remove_file(&self.options.socket).ok();
         if self.options.detach {
             let links = datapath::detach(&self.options.pins)?;
@@ -147,6 +147,13 @@ impl Daemon {
             );
         }
         Ok(())
+    }
+}
+
+/// Tells the service manager, where there is one. Enforcement never depends on whether it listens.
+fn notify(state: NotifyState<'_>) {
+    if let Err(why) = sd_notify::notify(&[state]) {
+        tracing::warn!("the service manager can't be told: {why}");
     }
 }
 
