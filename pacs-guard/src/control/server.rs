@@ -19,7 +19,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use tokio::{
-    net::UnixListener,
+    net::{UnixListener, UnixStream},
     sync::{broadcast, mpsc, oneshot},
 };
 
@@ -65,13 +65,21 @@ impl Caller {
     }
 }
 
-/// Opens the socket, for its owner and the group `pacs-guard`. A left-over of a dead daemon is replaced.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+/// Opens the socket, for its owner and the group `pacs-guard`. What a dead daemon left is replaced, and never the
+/// socket of a living one.
+pub async fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path).await {
+            Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            _ => {
+                return Err(io::Error::other(
+                    "another pacs-guard has it: stop that one first, or give this one a --run-dir of its own",
+                ));
+            }
+        },
         Ok(_) => return Err(io::Error::other(format!("{} is there and is no socket", path.display()))),
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),

@@ -1,14 +1,15 @@
 //! Enforcement: one policy on the interfaces, and the step from it to the next.
 
-use std::time::Instant;
+use std::{fs, io, path::PathBuf, time::Instant};
 
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
 use thiserror::Error;
+use tokio::net::UnixListener;
 
 use super::Options;
 use crate::{
-    control::ReloadResult,
+    control::{self, ReloadResult},
     datapath::{AttachError, Attached, Datapath, DatapathError, EventStream},
     image::{Booking, Card, CompileError, compile},
     interface::{self, Interface, InterfaceError},
@@ -33,6 +34,14 @@ pub enum StartError {
     /// The policy can't be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// Nobody could reach the daemon.
+    #[error("the control socket {path} can't be opened: {why}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
     /// The kernel refuses.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
@@ -54,17 +63,38 @@ pub(super) struct Enforcement {
 }
 
 impl Enforcement {
-    /// Puts the policy in force, on what is pinned already or on new maps and links.
-    pub(super) async fn start(options: &Options) -> Result<(Self, EventStream), StartError> {
+    /// Opens the control socket and puts the policy in force, on what is pinned already or on new maps and links.
+    pub(super) async fn start(options: &Options) -> Result<(Self, EventStream, UnixListener), StartError> {
         let checked = policy::read(&options.policy)?;
         if !checked.warnings.is_empty() {
             tracing::warn!("{}", checked.render(false));
         }
         let wanted = wanted(options, &checked.policy).await?;
         let fresh = !options.pins.exist();
+        match Self::first(options, checked, &wanted).await {
+            // Nothing of ours was pinned before, so whatever is now is a left-over; unless it is another's.
+            Err(why) if fresh && !matches!(why, StartError::Datapath(DatapathError::Locked(_))) => {
+                if let Err(why) = options.pins.remove() {
+                    tracing::error!("what was pinned stays pinned: {why}");
+                }
+                Err(why)
+            }
+            done => done,
+        }
+    }
+
+    async fn first(
+        options: &Options,
+        checked: Checked,
+        wanted: &[Wanted],
+    ) -> Result<(Self, EventStream, UnixListener), StartError> {
         let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
+        // The last thing that may be missing before anything is changed.
+        let listener = control::bind(&options.socket)
+            .await
+            .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
         let put = tokio::task::block_in_place(|| {
-            let put = put(&mut datapath, options, &checked, &wanted)?;
+            let put = put(&mut datapath, options, &checked, wanted)?;
             let adopted = wanted.iter().filter(|wanted| wanted.linked);
             let adopted: Vec<Attached> = adopted
                 .map(|wanted| datapath.adopt(&wanted.interface, options.xdp_mode))
@@ -72,15 +102,9 @@ impl Enforcement {
             datapath.forget_other_layouts()?;
             Ok((put, adopted))
         });
-        let (Put { card, mut attached, problems }, adopted) = match put {
-            Ok(put) => put,
-            Err(why) => {
-                if fresh && let Err(why) = options.pins.remove() {
-                    tracing::error!("what was pinned stays pinned: {why}");
-                }
-                return Err(why);
-            }
-        };
+        let (Put { card, mut attached, problems }, adopted) = put.inspect_err(|_: &StartError| {
+            fs::remove_file(&options.socket).ok();
+        })?;
         attached.extend(adopted);
         for problem in problems {
             tracing::warn!("{problem}");
@@ -95,7 +119,7 @@ impl Enforcement {
         }
         let events = datapath.take_events()?;
         let this = Self { options: options.clone(), datapath, policy: checked.policy, card, attached };
-        Ok((this, events))
+        Ok((this, events, listener))
     }
 
     /// Reads the file again and puts it in force. Whatever goes wrong, the old policy stays.

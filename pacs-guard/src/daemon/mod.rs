@@ -5,7 +5,6 @@ mod event_log;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
 
-use anyhow::Context;
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
 use sd_notify::NotifyState;
@@ -57,9 +56,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
 
-    let (mut enforcement, events) = Enforcement::start(&options).await?;
-    let listener = control::bind(&options.socket)
-        .with_context(|| format!("the control socket {} can't be opened", options.socket.display()))?;
+    let (mut enforcement, events, listener) = Enforcement::start(&options).await?;
     let (control, mut requests) = mpsc::channel(16);
     tokio::spawn(control::serve(listener, control));
 
