@@ -45,13 +45,14 @@ impl Pins {
                 .map_err(|why| DatapathError::NoBpfFs { path: self.root.clone(), why: why.into() })?;
             tracing::warn!("no BPF file system at {}: mounted one", mount_point.display());
         }
-        let maps = self.maps();
-        DirBuilder::new().recursive(true).mode(0o700).create(&maps).map_err(at(&maps))?;
-        if !is_bpffs(&maps) {
+        // Looked at before it is made: on another file system nothing is left behind.
+        let base = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        if !is_bpffs(base) {
             let why = io::Error::other("another file system lies there");
-            return Err(DatapathError::NoBpfFs { path: maps, why });
+            return Err(DatapathError::NoBpfFs { path: self.root.clone(), why });
         }
-        Ok(())
+        let maps = self.maps();
+        DirBuilder::new().recursive(true).mode(0o700).create(&maps).map_err(at(&maps))
     }
 
     /// Takes the pins for one writer; the lock ends with the value, or with the process.
