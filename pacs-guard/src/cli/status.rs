@@ -55,9 +55,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let totals = Counters::read(&pins)?.as_ref().map(totals).unwrap_or_default();
     let (interfaces, daemon) = block_on(async {
         let daemon = match Client::connect(&args.socket()).await {
-            Ok(client) => Some(client.status().await?),
-            Err(ClientError::NotRunning { .. }) => None,
-            Err(other) => return Err(other.into()),
+            Ok(client) => client.status().await,
+            Err(why) => Err(why),
         };
         Ok((guarded(&pins).await?, daemon))
     })?;
@@ -70,10 +69,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             "generation": generation,
             "interfaces": interfaces,
             "packets": totals,
-            "daemon": daemon,
+            "daemon": daemon.as_ref().ok(),
+            "daemon_error": daemon.as_ref().err().map(ToString::to_string),
         }))?;
     } else {
-        print(state, card.as_ref(), generation, &interfaces, &totals, daemon.as_ref());
+        print(state, card.as_ref(), generation, &interfaces, &totals, &daemon);
     }
     Ok(if state == State::NotEnforcing { Exit::NotEnforcing } else { Exit::Fine })
 }
@@ -128,7 +128,7 @@ fn print(
     generation: Option<u64>,
     interfaces: &[Guarded],
     totals: &Totals,
-    daemon: Option<&DaemonStatus>,
+    daemon: &Result<DaemonStatus, ClientError>,
 ) {
     println!(
         "{}",
@@ -189,8 +189,11 @@ fn print(
         line("events", format!("{left_out} refused packets sent no event (budget, full ring)"));
     }
     match daemon {
-        None => line("daemon", styled(WARN, "not running; what is in force stays in force")),
-        Some(daemon) => print_daemon(daemon, line),
+        Ok(daemon) => print_daemon(daemon, line),
+        Err(ClientError::NotRunning { .. }) => {
+            line("daemon", styled(WARN, "not running; what is in force stays in force"));
+        }
+        Err(why) => line("daemon", styled(BAD, format!("{why}; what is in force stays in force"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line's end of the control socket.
 
-use std::{io, path::Path, pin::Pin};
+use std::{io, path::Path, pin::Pin, time::Duration};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -29,6 +29,9 @@ pub enum ClientError {
         /// What the system said.
         why: io::Error,
     },
+    /// Somebody listens, and nothing comes.
+    #[error("the daemon does not answer: nothing came for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The caller may not.
     #[error("the daemon refuses: {0}")]
     Refused(String),
@@ -57,9 +60,11 @@ impl Client {
         Ok(Self { stream })
     }
 
-    /// What only the daemon knows.
+    /// What only the daemon knows. A daemon that hangs is no reason to wait for ever: the rest is known without.
     pub async fn status(self) -> Result<DaemonStatus, ClientError> {
-        self.json(Method::GET, "/v1/status").await
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let answer = tokio::time::timeout(PATIENCE, self.json(Method::GET, "/v1/status")).await;
+        answer.unwrap_or(Err(ClientError::Silent(PATIENCE)))
     }
 
     /// Asks for a reload and waits for what came of it.
