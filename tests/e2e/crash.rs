@@ -1,0 +1,75 @@
+//! Crashes: a daemon killed in the middle of its reloads leaves one whole policy in force, and the next one starts.
+
+use std::process::Command;
+
+use pacs_guard::image::Card;
+
+use crate::{
+    lab::{PATIENCE, run, wait_for},
+    site::{DICOM, Site, policy},
+    wire::{RawSocket, syn},
+};
+
+/// Allowed and refused packets so far, by the segment that they are booked on.
+fn booked(site: &Site, reason: &str, segment: Option<&str>) -> u64 {
+    let counters = site.json(&["counters", "--json"]);
+    let rows = counters["counters"].as_array().unwrap().iter();
+    let rows = rows.filter(|row| row["reason"] == reason && row["segment"].as_str() == segment);
+    rows.map(|row| row["packets"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn twenty_kills_in_the_middle_of_reloads() {
+    let site = Site::new();
+    let hosts = [&site.modality, &site.stranger];
+    let texts = hosts.map(|host| policy("enforce", &[host]));
+    let raw = hosts.map(RawSocket::open);
+    let pacs_mac = RawSocket::open(&site.pacs).mac();
+    let frames = [0, 1].map(|which| {
+        syn(raw[which].mac(), pacs_mac, hosts[which].addr4().into(), site.pacs.addr4().into(), DICOM)
+    });
+    site.write(&texts[0]);
+    let mut link = None;
+    let (mut generation, mut kills_that_hit) = (0, 0);
+    for round in 0..20 {
+        let mut daemon = site.start(&[]);
+        let link = link.get_or_insert_with(|| site.link_id());
+        assert_eq!(site.link_id(), *link, "the link was made anew");
+        let pid = daemon.process().id();
+        // The kill comes in another phase of a reload each time: after so many signals, each some milliseconds of
+        // a shell's work apart, and while the file changes under the daemon.
+        let signals = 1 + round % 7;
+        let mut shell = Command::new("bash");
+        let spin =
+            format!("for i in {{1..{signals}}}; do kill -HUP {pid}; : {{1..{}}}; done", 1 + round * 700);
+        shell.arg("-c").arg(spin);
+        site.write(&texts[(round + 1) % 2]);
+        run(shell, PATIENCE).unwrap();
+        site.write(&texts[round % 2]);
+        daemon.process().signal("HUP").unwrap();
+        daemon.kill().unwrap();
+        kills_that_hit += usize::from(daemon.log().matches("is in force as generation").count() <= signals);
+
+        let status = site.status();
+        assert_eq!(status["state"], "enforcing", "{status}");
+        let now = status["generation"].as_u64().unwrap();
+        assert!(now > generation, "generation {now} after {generation}");
+        generation = now;
+        let sha256 = status["policy"]["sha256"].as_str().unwrap().to_owned();
+        let in_force =
+            texts.iter().position(|text| Card::hash(text) == sha256).expect("one of the two policies");
+        let name = Some(hosts[in_force].name());
+        let before = (booked(&site, "allowed", name), booked(&site, "not-in-segment", None));
+        raw[0].send(&frames[0]);
+        raw[1].send(&frames[1]);
+        wait_for("one packet allowed and one refused", PATIENCE, || {
+            let after = (booked(&site, "allowed", name), booked(&site, "not-in-segment", None));
+            assert!(after <= (before.0 + 1, before.1 + 1), "{before:?} became {after:?}");
+            Ok(after == (before.0 + 1, before.1 + 1))
+        })
+        .unwrap();
+    }
+    assert!(kills_that_hit > 0, "no kill came before its reload was done: nothing was tried");
+    let _daemon = site.start(&[]);
+    assert!(site.ask(&["reload"]).success());
+}

@@ -1,0 +1,120 @@
+//! Life of a daemon: killed, started again, ended, detached. Enforcement goes on until somebody ends it.
+
+use std::fs;
+
+use crate::{
+    site::{DICOM, Site},
+    wire::{Listener, connects, is_met_with_silence},
+};
+
+fn assert_enforced(site: &Site) {
+    let to = site.pacs.addr4();
+    connects(&site.modality, to, DICOM);
+    assert!(is_met_with_silence(&site.stranger, to, DICOM), "the stranger got in");
+}
+
+fn assert_open(site: &Site) {
+    connects(&site.modality, site.pacs.addr4(), DICOM);
+    connects(&site.stranger, site.pacs.addr4(), DICOM);
+    let link = site.pacs.sh("ip link show eth0").unwrap();
+    assert!(!link.contains("xdp"), "a program is left: {link}");
+    assert!(
+        !site.pacs.pins().exists() || fs::read_dir(site.pacs.pins()).unwrap().count() == 0,
+        "pins are left"
+    );
+}
+
+#[test]
+fn a_killed_daemon_changes_no_verdict_and_the_next_one_adopts() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut daemon = site.guard(&[]);
+    assert_enforced(&site);
+    let (link, refused) = (site.link_id(), site.booked("not-in-segment"));
+    assert!(refused > 0);
+
+    daemon.kill().unwrap();
+    assert_enforced(&site);
+    let status = site.status();
+    assert_eq!(status["state"], "enforcing");
+    assert_eq!(status["daemon"], serde_json::Value::Null);
+    assert_eq!(status["policy"]["policy"], "site");
+    assert_eq!(status["interfaces"][0]["attached"], true);
+    let words = site.ask(&["status"]);
+    assert!(words.success() && words.stdout.contains("not running"), "{}", words.text());
+    let refused_alone = site.booked("not-in-segment");
+    assert!(refused_alone > refused, "nobody counts while the daemon is dead");
+
+    let daemon = site.start(&[]);
+    assert_eq!(site.link_id(), link, "the link is another one: there was a gap");
+    assert!(daemon.log().contains("adopted without a gap"), "{}", daemon.log());
+    assert!(site.booked("not-in-segment") >= refused_alone, "a restart took counts away");
+    assert!(site.status()["generation"].as_u64() > status["generation"].as_u64());
+    assert_enforced(&site);
+}
+
+#[test]
+fn an_ended_daemon_leaves_enforcement_on() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    for signal in ["TERM", "INT"] {
+        let mut daemon = site.guard(&[]);
+        daemon.process().signal(signal).unwrap();
+        assert!(daemon.process().wait().unwrap().success(), "{}", daemon.log());
+        assert!(daemon.log().contains("stays in force on eth0"), "{}", daemon.log());
+        assert_enforced(&site);
+    }
+}
+
+#[test]
+fn a_daemon_that_is_told_to_detach_ends_enforcement() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut daemon = site.guard(&["--detach"]);
+    assert_enforced(&site);
+    assert!(daemon.stop().unwrap().success(), "{}", daemon.log());
+    assert_open(&site);
+    assert_eq!(site.ask(&["status"]).status.code(), Some(4));
+
+    // Only a clean end detaches.
+    let mut daemon = site.guard(&["--detach"]);
+    daemon.kill().unwrap();
+    assert_enforced(&site);
+}
+
+#[test]
+fn detach_needs_no_daemon() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut daemon = site.guard(&[]);
+    daemon.kill().unwrap();
+    assert_enforced(&site);
+    let done = site.ask(&["detach", "--json"]);
+    assert!(done.success(), "{}", done.text());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&done.stdout).unwrap()["detached"][0], "eth0");
+    assert_open(&site);
+    assert!(site.ask(&["detach"]).stdout.contains("nothing to detach"));
+}
+
+#[test]
+fn detach_works_while_a_daemon_runs() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut daemon = site.guard(&[]);
+    let done = site.ask(&["detach", "eth0"]);
+    assert!(done.success() && done.stdout.contains("eth0"), "{}", done.text());
+    connects(&site.stranger, site.pacs.addr4(), DICOM);
+    assert_eq!(site.status()["state"], "not-enforcing");
+    assert_eq!(site.ask(&["detach", "eth7"]).status.code(), Some(1));
+
+    let done = site.ask(&["detach"]);
+    assert!(done.success(), "{}", done.text());
+    assert_open(&site);
+    // It has nothing left to hold, and says so when it is asked to reload.
+    let reload = site.ask(&["reload"]);
+    assert_eq!(reload.status.code(), Some(1), "{}", reload.text());
+    assert_open(&site);
+    assert!(daemon.stop().unwrap().success());
+    let _daemon = site.guard(&[]);
+    assert_enforced(&site);
+}

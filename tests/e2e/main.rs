@@ -1,0 +1,22 @@
+//! End to end: the real daemon and the real command line, real packets between network namespaces. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod site;
+mod wire;
+
+mod attach;
+mod bad_input;
+mod capabilities;
+mod counters;
+mod crash;
+mod echo;
+mod events;
+mod explain;
+mod life;
+mod orthanc;
+mod reload;
+mod traffic;
+mod xdp_mode;
