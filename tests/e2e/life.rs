@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::{
-    site::{DICOM, Site},
+    lab::{self, PATIENCE, wait_for},
+    site::{BINARY, DICOM, Site, policy},
     wire::{Listener, connects, is_met_with_silence},
 };
 
@@ -113,8 +114,31 @@ fn detach_works_while_a_daemon_runs() {
     // It has nothing left to hold, and says so when it is asked to reload.
     let reload = site.ask(&["reload"]);
     assert_eq!(reload.status.code(), Some(1), "{}", reload.text());
+    assert!(reload.stderr.contains("start pacs-guard again"), "{}", reload.stderr);
     assert_open(&site);
     assert!(daemon.stop().unwrap().success());
     let _daemon = site.guard(&[]);
+    assert_enforced(&site);
+}
+
+#[test]
+fn a_daemon_that_was_detached_leaves_the_next_one_alone() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut old = site.guard(&["--detach"]);
+    assert!(site.ask(&["detach"]).success());
+    let mut next = lab::cli(BINARY.as_ref(), &site.pacs);
+    next.env("PACS_GUARD_RUN_DIR", site.pacs.dir().join("run2")).args(["run", "--policy", "policy.yaml"]);
+    let next = site.pacs.spawn("next", next).unwrap();
+    wait_for("the next daemon", PATIENCE, || Ok(next.log().contains("is in force"))).unwrap();
+    next.signal("HUP").unwrap();
+    wait_for("its second generation", PATIENCE, || Ok(site.status()["generation"] == 2)).unwrap();
+    let policy_in_force = site.status()["policy"].clone();
+
+    site.write(&policy("enforce", &[&site.stranger]));
+    old.process().signal("HUP").unwrap();
+    wait_for("the old daemon to say that it can't", PATIENCE, || Ok(old.log().contains("ERROR"))).unwrap();
+    assert_eq!(site.status()["policy"], policy_in_force, "the status shows another daemon's policy");
+    assert!(old.stop().unwrap().success(), "{}", old.log());
     assert_enforced(&site);
 }

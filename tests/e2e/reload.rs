@@ -167,7 +167,7 @@ fn an_interface_that_the_new_policy_names_comes_under_guard() {
     site.write(&policy("enforce", &[&site.stranger]).replace("[eth0]", "[eth0, eth7]"));
     let done = site.ask(&["reload"]);
     assert_eq!(done.status.code(), Some(1), "{}", done.text());
-    assert!(done.stderr.contains("`eth7`") && done.stderr.contains("stays in force"), "{}", done.stderr);
+    assert!(done.stderr.contains("`eth7`") && done.stderr.contains("not replaced"), "{}", done.stderr);
     assert_only_the_modality_gets_in(&site);
 
     // One that is no longer named stays under guard, and the asker hears how to end that.

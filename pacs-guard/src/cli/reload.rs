@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         ReloadResult::Failed { why } => {
             if !args.json {
-                terminal::error(&format!("the old policy stays in force: {why}"));
+                terminal::error(&format!("the policy was not replaced: {why}"));
             }
             Exit::Failed
         }

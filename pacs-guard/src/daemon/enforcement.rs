@@ -162,6 +162,11 @@ impl Enforcement {
         Ok((self.datapath.generation()?, warnings, problems))
     }
 
+    /// Takes the program off every interface; their indices.
+    pub(super) fn detach(&self) -> Result<Vec<u32>, DatapathError> {
+        self.datapath.detach()
+    }
+
     pub(super) const fn policy(&self) -> &Policy {
         &self.policy
     }

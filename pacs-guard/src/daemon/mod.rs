@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     control::{self, DaemonStatus, ReloadReport, ReloadResult, Request},
-    datapath::{self, EventStream, LogLevel, Pins, XdpChoice},
+    datapath::{DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
     policy::model::Policy,
 };
@@ -134,8 +134,16 @@ impl Daemon {
         notify(NotifyState::Stopping);
         std::fs::remove_file(&self.options.socket).ok();
         if self.options.detach {
-            let links = datapath::detach(&self.options.pins)?;
-            tracing::warn!("detached from {} interface(s): nothing is enforced any more", links.len());
+            match enforcement.detach() {
+                Ok(links) => {
+                    tracing::warn!(
+                        "detached from {} interface(s): nothing is enforced any more",
+                        links.len()
+                    );
+                }
+                Err(why @ DatapathError::Detached) => tracing::warn!("{why}"),
+                Err(why) => return Err(why.into()),
+            }
         } else {
             tracing::info!(
                 "the daemon ends; policy {} stays in force on {}: `pacs-guard detach` ends it",
@@ -171,7 +179,7 @@ fn tell(result: &ReloadResult) {
         ReloadResult::Invalid { rendered, .. } => {
             tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
         }
-        ReloadResult::Failed { why } => tracing::error!("the old policy stays in force: {why}"),
+        ReloadResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The attachment: the program on an interface, by a link that is pinned.
 
+use std::os::unix::fs::MetadataExt;
+
 use aya::programs::{
     ProgramInfo, XdpMode as AyaMode,
     links::{FdLink, PinnedLink},
@@ -135,6 +137,7 @@ impl Datapath {
 
     /// Puts the program on an interface that carries none. A link whose interface is gone makes room.
     pub fn attach(&mut self, interface: &Interface, choice: XdpChoice) -> Result<Attached, AttachError> {
+        self.still_pinned()?;
         if let Some(pins) = &self.pins {
             pins.unlink(interface.index)?;
         }
@@ -213,6 +216,22 @@ impl Datapath {
             link.pin(pin).map_err(DatapathError::from)?;
         }
         Ok(mode)
+    }
+
+    /// Ends enforcement, as [`detach`] does.
+    ///
+    /// # Errors
+    /// Where somebody else has done so already: what is pinned there now is another daemon's.
+    pub fn detach(&self) -> Result<Vec<u32>, DatapathError> {
+        self.still_pinned()?;
+        self.pins.as_ref().map_or(Ok(Vec::new()), detach)
+    }
+
+    /// Whether the pins are still the ones that this daemon has locked: their folder is gone after a [`detach`].
+    pub(super) fn still_pinned(&self) -> Result<(), DatapathError> {
+        let Some((lock, pins)) = self.lock.as_ref().zip(self.pins.as_ref()) else { return Ok(()) };
+        let links = lock.metadata().map_err(super::pins::at(pins.folder()))?.nlink();
+        if links == 0 { Err(DatapathError::Detached) } else { Ok(()) }
     }
 
     /// Removes what an older version left, once the program on every link is this one.

@@ -27,6 +27,9 @@ pub enum DatapathError {
     /// Another daemon holds the pins.
     #[error("another pacs-guard runs on {0}: stop it first, or give this one a --pin-root of its own")]
     Locked(PathBuf),
+    /// The pins were removed while this daemon held them.
+    #[error("`pacs-guard detach` ended enforcement here: start pacs-guard again to enforce")]
+    Detached,
     /// A pinned map is not what this program needs.
     #[error(
         "the pinned map {path} has {found}, and this program needs {needed}: run `pacs-guard detach`, which removes the pins"

@@ -75,7 +75,7 @@ pub struct Datapath {
     pub(super) answering: HashMap<MapData, u32, [u8; 8]>,
     pub(super) ledger_map: HashMap<MapData, u32, Record>,
     pub(super) ledger: Ledger,
-    _lock: Option<Flock<File>>,
+    pub(super) lock: Option<Flock<File>>,
 }
 
 /// The pages of one generation.
@@ -125,7 +125,7 @@ impl Datapath {
             ledger,
             pins,
             ebpf,
-            _lock: lock,
+            lock,
         })
     }
 

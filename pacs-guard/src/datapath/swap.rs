@@ -41,6 +41,7 @@ impl Datapath {
 
     /// Puts an image in force: see [`Swapper::swap`].
     pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+        self.still_pinned()?;
         self.split()?.1.swap(image, ledger)
     }
 
