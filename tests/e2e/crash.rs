@@ -29,26 +29,22 @@ fn twenty_kills_in_the_middle_of_reloads() {
         syn(raw[which].mac(), pacs_mac, hosts[which].addr4().into(), site.pacs.addr4().into(), DICOM)
     });
     site.write(&texts[0]);
-    let mut link = None;
-    let (mut generation, mut kills_that_hit) = (0, 0);
+    let (mut link, mut generation) = (None, 0);
+    // Turns of a shell's loop between the signal and the kill. Steered towards the moment of the swap.
+    let (mut spin, mut too_early, mut too_late) = (4000, 0, 0);
     for round in 0..20 {
         let mut daemon = site.start(&[]);
         let link = link.get_or_insert_with(|| site.link_id());
         assert_eq!(site.link_id(), *link, "the link was made anew");
+        let next = (round + 1) % 2;
+        site.write(&texts[next]);
         let pid = daemon.process().id();
-        // The kill comes in another phase of a reload each time: after so many signals, each some milliseconds of
-        // a shell's work apart, and while the file changes under the daemon.
-        let signals = 1 + round % 7;
         let mut shell = Command::new("bash");
-        let spin =
-            format!("for i in {{1..{signals}}}; do kill -HUP {pid}; : {{1..{}}}; done", 1 + round * 700);
-        shell.arg("-c").arg(spin);
-        site.write(&texts[(round + 1) % 2]);
-        run(shell, PATIENCE).unwrap();
-        site.write(&texts[round % 2]);
-        daemon.process().signal("HUP").unwrap();
-        daemon.kill().unwrap();
-        kills_that_hit += usize::from(daemon.log().matches("is in force as generation").count() <= signals);
+        shell
+            .arg("-c")
+            .arg(format!("kill -HUP {pid}; for ((i = 0; i < {spin}; i++)); do :; done; kill -KILL {pid}"));
+        assert!(run(shell, PATIENCE).unwrap().success());
+        daemon.process().wait().unwrap();
 
         let status = site.status();
         assert_eq!(status["state"], "enforcing", "{status}");
@@ -58,6 +54,11 @@ fn twenty_kills_in_the_middle_of_reloads() {
         let sha256 = status["policy"]["sha256"].as_str().unwrap().to_owned();
         let in_force =
             texts.iter().position(|text| Card::hash(text) == sha256).expect("one of the two policies");
+        if in_force == next {
+            (spin, too_late) = (spin * 3 / 4, too_late + 1);
+        } else {
+            (spin, too_early) = (spin * 4 / 3, too_early + 1);
+        }
         let name = Some(hosts[in_force].name());
         let before = (booked(&site, "allowed", name), booked(&site, "not-in-segment", None));
         raw[0].send(&frames[0]);
@@ -69,7 +70,8 @@ fn twenty_kills_in_the_middle_of_reloads() {
         })
         .unwrap();
     }
-    assert!(kills_that_hit > 0, "no kill came before its reload was done: nothing was tried");
+    println!("{too_early} kills before the swap, {too_late} after it; the last with {spin} turns");
+    assert!(too_early > 0 && too_late > 0, "every kill was far from a swap: nothing was tried");
     let _daemon = site.start(&[]);
     assert!(site.ask(&["reload"]).success());
 }

@@ -1,11 +1,15 @@
 //! Traffic: who reaches what through the guard, over both address families and in both XDP modes.
 
-use std::{fs, net::IpAddr};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+};
 
 use crate::{
     lab::{self, Host, PATIENCE, Process},
     site::{DICOM, Site, policy},
-    wire::{Listener, addresses, connects, greeting, is_met_with_silence},
+    wire::{Listener, addresses, connects, greeting, is_met_with_silence, on},
 };
 
 const SSH: u16 = 22;
@@ -89,8 +93,15 @@ fn only_dicom_is_refused(mode: &str) {
         assert_eq!(greeting(&site.modality, address, DICOM), Listener::GREETING, "DICOM at {address}");
         assert_eq!(dicom.accepted(), before + 1);
     }
-    // UDP to the port of a TCP service is nobody's business: the archive says that nothing is there.
-    site.stranger.sh(&format!("echo x >/dev/udp/{}/{DICOM} || true", site.pacs.addr4())).ok();
+    // UDP to the port of a TCP service is not judged: the archive itself says that nothing is there.
+    let refusal = on(&site.stranger, || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        socket.connect((site.pacs.addr4(), DICOM)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.send(b"?").unwrap();
+        socket.recv(&mut [0]).unwrap_err()
+    });
+    assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused);
     assert!(site.booked("not-in-segment") >= 2, "one SYN of each family");
     assert!(site.booked("allowed") >= 2);
     assert!(site.booked("not-ip") > 0, "ARP is not judged");
