@@ -49,29 +49,30 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
         _ => return Ok(Payload::LaterFragment),
     }
     if header_length > 20 {
-        packet.source_routed = has_source_route(frame, start + 20, at)?;
+        packet.source_routed = has_source_route(frame, start + 20, at);
     }
     Ok(Payload::Transport { transport, at, end, first_fragment: fragment & MORE_FRAGMENTS != 0 })
 }
 
-/// Walks the options for a source route. A malformed option ends the walk: Linux drops such a packet.
+/// Walks the options for a source route. A malformed option ends the walk: Linux drops such a packet. So does
+/// the frame's end: no ports lie behind it, which has a cause of its own.
 #[inline(always)]
-fn has_source_route<F: Frame>(frame: &F, start: usize, end: usize) -> Result<bool, Cause> {
+fn has_source_route<F: Frame>(frame: &F, start: usize, end: usize) -> bool {
     let mut at = start;
     for _ in 0..MAX_OPTIONS {
         if at >= end {
             break;
         }
         // Behind the last option lie the ports, so there are two bytes wherever there is one.
-        let [kind, length]: [u8; 2] = frame.read(at).ok_or(Cause::Truncated)?;
+        let Some([kind, length]) = frame.read(at) else { break };
         let step = match kind {
             END_OF_OPTIONS => break,
             NO_OPERATION => 1,
-            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return Ok(true),
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return true,
             _ if length < 2 => break,
             _ => length as usize,
         };
         at = frame.forget(at + step);
     }
-    Ok(false)
+    false
 }
