@@ -18,6 +18,8 @@ use clap::Parser;
 
 use args::{Args, Verb};
 
+use crate::datapath::chain;
+
 /// How a command ends. The numbers are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -43,7 +45,7 @@ pub fn main() -> ExitCode {
     match dispatch(&args) {
         Ok(exit) => exit.into(),
         Err(why) => {
-            terminal::error(&format!("{why:#}"));
+            terminal::error(&chain(why.as_ref()));
             Exit::Failed.into()
         }
     }

@@ -81,8 +81,10 @@ pub enum DatapathError {
     Pin(#[from] PinError),
 }
 
-/// An error with its causes, which aya keeps apart.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, which aya keeps apart for some errors, and says twice for others.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }

@@ -14,7 +14,7 @@ mod trial;
 
 pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_program};
 pub use counters::Counters;
-pub use error::DatapathError;
+pub use error::{DatapathError, chain};
 pub use events::EventStream;
 pub use load::{Datapath, LogLevel};
 pub use log::ProgramLog;
