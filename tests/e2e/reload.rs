@@ -179,3 +179,25 @@ fn an_interface_that_the_new_policy_names_comes_under_guard() {
     connects(&site.stranger, to, DICOM);
     assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM), "eth0 has lost its guard");
 }
+
+#[test]
+fn what_lost_its_guard_gets_it_back() {
+    let site = Site::new();
+    let _daemon = site.guard(&[]);
+    let assert_guarded = || {
+        let done = site.ask(&["reload"]);
+        assert!(done.success(), "{}", done.text());
+        assert_eq!(site.status()["state"], "enforcing");
+        assert!(site.pacs.sh("ip link show eth0").unwrap().contains("xdp"));
+    };
+    assert!(site.ask(&["detach", "eth0"]).success());
+    assert_eq!(site.ask(&["status"]).status.code(), Some(4));
+    assert_guarded();
+
+    // The card goes, and another one comes under its name.
+    site.pacs.sh("ip link delete eth0; ip link add eth0 type veth peer name eth9").unwrap();
+    assert_eq!(site.ask(&["status"]).status.code(), Some(4));
+    assert_guarded();
+    let done = site.ask(&["reload"]);
+    assert!(done.success() && done.stderr.is_empty(), "{}", done.text());
+}

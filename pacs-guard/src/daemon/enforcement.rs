@@ -149,6 +149,7 @@ impl Enforcement {
         let warnings = checked.render(false);
         self.card = card;
         self.policy = checked.policy;
+        self.forget_lost().await?;
         self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
         self.attached.extend(attached);
         for left in
@@ -160,6 +161,16 @@ impl Enforcement {
             ));
         }
         Ok((self.datapath.generation()?, warnings, problems))
+    }
+
+    /// Forgets the interfaces that went, or were detached by hand, so that a policy that names them attaches again.
+    async fn forget_lost(&mut self) -> Result<(), StartError> {
+        let known = interface::list().await?;
+        self.attached.retain(|old| {
+            let found = known.iter().find(|interface| interface.index == old.index);
+            found.is_some_and(|found| Datapath::is_linked(&self.options.pins, found).unwrap_or(false))
+        });
+        Ok(())
     }
 
     /// Takes the program off every interface; their indices.
