@@ -66,6 +66,7 @@ fn policy() -> Policy {
             transport: Transport::Tcp,
             ports: vec![104..=104],
             addresses: Vec::new(),
+            reset_to: Vec::new(),
             mode: None,
             place,
         }],

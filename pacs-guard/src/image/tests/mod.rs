@@ -68,11 +68,18 @@ fn booked(
     booking
 }
 
+/// Whether the image answers with a reset.
+fn resets(image: &Image, source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> bool {
+    judge(&&frame(source, to, transport, port)[..], image).ruling.resets
+}
+
 /// The addresses where a policy can change its mind: each prefix's ends and their neighbours.
 fn edges(policy: &Policy) -> Vec<IpAddr> {
     let sources = policy.segments.iter().flat_map(|segment| segment.sources.iter().chain(&segment.except));
     let prefixes = sources.map(|source| source.prefix);
-    let prefixes = prefixes.chain(policy.services.iter().flat_map(|service| service.addresses.clone()));
+    let services = policy.services.iter();
+    let prefixes = prefixes
+        .chain(services.flat_map(|service| service.addresses.iter().chain(&service.reset_to).copied()));
     let mut edges: Vec<IpAddr> = prefixes.flat_map(around).collect();
     edges.extend(["192.0.2.1", "2001:db8::1", "::ffff:10.0.0.1", "::10.0.0.1"].map(|text| {
         let address: IpAddr = text.parse().unwrap();
@@ -103,7 +110,9 @@ fn agree(policy: &Policy, image: &Image, ledger: &Ledger) -> Result<(), TestCase
             for transport in [Transport::Tcp, Transport::Udp] {
                 let found = booked(image, ledger, (*source, to), transport, port);
                 let expected = reference::judge(policy, *source, to, transport, port);
+                let reset = reference::resets(policy, *source, &expected);
                 prop_assert_eq!(found, expected, "{} to {} port {} {:?}", source, to, port, transport);
+                prop_assert_eq!(resets(image, *source, to, transport, port), reset, "reset of {}", source);
             }
         }
     }

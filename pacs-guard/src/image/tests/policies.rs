@@ -43,16 +43,17 @@ fn mode() -> impl Strategy<Value = Mode> {
 fn services() -> impl Strategy<Value = Vec<Service>> {
     let owner = vec(0..4_usize, PORTS.len());
     let service = (select(vec![Transport::Tcp, Transport::Tcp, Transport::Udp]), option::of(mode()));
-    let narrowed = vec(prop_oneof![3 => Just(Vec::new()).boxed(), 1 => vec(prefix(), 1..4).boxed()], 3);
-    (owner, vec(service, 3), narrowed).prop_map(|(owner, services, narrowed)| {
-        let services = services.into_iter().zip(narrowed).enumerate();
-        let services = services.map(|(index, ((transport, mode), addresses))| {
+    let prefixes = || prop_oneof![3 => Just(Vec::new()).boxed(), 1 => vec(prefix(), 1..4).boxed()];
+    (owner, vec(service, 3), vec((prefixes(), prefixes()), 3)).prop_map(|(owner, services, prefixes)| {
+        let services = services.into_iter().zip(prefixes).enumerate();
+        let services = services.map(|(index, ((transport, mode), (addresses, reset_to)))| {
             let ports = PORTS.iter().zip(&owner).filter(|(_, owner)| **owner == index);
             Service {
                 name: format!("service-{index}"),
                 transport,
                 ports: ports.map(|(port, _)| *port..=*port).collect(),
                 addresses,
+                reset_to,
                 mode,
                 place: place(),
             }

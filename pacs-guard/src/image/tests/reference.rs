@@ -55,6 +55,13 @@ pub(super) fn judge(policy: &Policy, source: IpAddr, to: IpAddr, transport: Tran
     Booking { segment, service: name(&service.name), reason, verdict }
 }
 
+/// Whether a refusal that was booked so is answered with a reset.
+pub(super) fn resets(policy: &Policy, source: IpAddr, booking: &Booking) -> bool {
+    let service = policy.services.iter().find(|service| booking.service == name(&service.name));
+    booking.verdict == Verdict::Drop
+        && service.is_some_and(|service| service.reset_to.iter().any(|net| net.contains(&source)))
+}
+
 /// The strictest mode that a policy states anywhere.
 pub(super) fn strictest(policy: &Policy) -> Mode {
     let mut stated = vec![policy.mode];
