@@ -1,6 +1,6 @@
 //! Attaching: two daemons, and programs of others. Nobody's program is replaced, and nothing is left behind.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use crate::{
     lab::{self, Host, PATIENCE},
@@ -85,14 +85,12 @@ fn two_daemons_never_share_a_socket() {
 fn another_program_is_named_and_never_replaced() {
     let site = Site::new();
     let _dicom = Listener::open(&site.pacs, DICOM);
-    // The program's maps are pinned by its own names: into a BPF file system that ends with this command.
-    let pin = "/sys/fs/bpf/other";
+    // It pins its maps by their names: into a BPF file system that ends with this command.
     let mut other = site.pacs.command("unshare");
-    other.args(["--mount", "sh", "-ec"]).arg(format!(
+    other.args(["--mount", "sh", "-ec"]).arg(
         "mount -t bpf bpf /sys/fs/bpf
-         bpftool prog load /usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_udp.o {pin}
-         bpftool net attach xdpdrv pinned {pin} dev eth0"
-    ));
+         ip link set dev eth0 xdp obj /usr/lib/*/bpf/xdpfilt_alw_udp.o sec xdp",
+    );
     let done = lab::run(other, PATIENCE).unwrap();
     assert!(done.success(), "{}", done.text());
     let on_card = program(&site.pacs, "eth0");
@@ -112,7 +110,6 @@ fn another_program_is_named_and_never_replaced() {
     // With the other one gone, as the message says, it starts.
     site.pacs.sh("ip link set dev eth0 xdp off").unwrap();
     let _daemon = site.start(&[]);
-    // And where another one is forced into its place, a reload neither replaces it nor hides it.
     assert_eq!(site.status()["interfaces"][0]["attached"], true);
 }
 
@@ -143,7 +140,7 @@ fn a_stopped_daemon_does_not_stop_the_status() {
     let site = Site::new();
     let mut daemon = site.guard(&[]);
     daemon.process().signal("STOP").unwrap();
-    let mut status: Command = lab::cli(BINARY.as_ref(), &site.pacs);
+    let mut status = lab::cli(BINARY.as_ref(), &site.pacs);
     status.args(["status", "--json"]);
     let done = lab::run(status, PATIENCE);
     daemon.process().signal("CONT").unwrap();

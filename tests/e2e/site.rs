@@ -8,6 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use aya::programs::links::{FdLink, PinnedLink};
 use serde_json::Value;
 
 use crate::lab::{self, Daemon, Finished, Host, Lab, PATIENCE};
@@ -75,17 +76,12 @@ impl Site {
         rows.iter().filter(|row| row["reason"] == reason).map(|row| row["packets"].as_u64().unwrap()).sum()
     }
 
-    /// The link on an interface of the archive, as the kernel numbers it.
-    pub(crate) fn link_id(&self) -> String {
-        let pins = self.pins();
-        let link = fs::read_dir(&pins).unwrap().flatten().map(|entry| entry.path());
-        let link =
-            link.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("link-"));
-        let mut show = Command::new("bpftool");
-        show.args(["--json", "link", "show", "pinned"]).arg(link.unwrap());
-        let done = lab::run(show, PATIENCE).unwrap();
-        let link: Value = serde_json::from_str(&done.stdout).unwrap();
-        link["id"].to_string()
+    /// The number of the link on the archive's interface: another one would mean that there was a gap.
+    pub(crate) fn link_id(&self) -> u32 {
+        let mut pins = fs::read_dir(self.pins()).unwrap().flatten();
+        let link = pins.find(|pin| pin.file_name().to_string_lossy().starts_with("link-")).unwrap();
+        let link: FdLink = PinnedLink::from_pin(link.path()).unwrap().into();
+        link.info().unwrap().id()
     }
 
     /// The folder of the archive's namespace under its pin root.

@@ -20,6 +20,7 @@ const PEERS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
+    ("xdp-filter", "xdp-tools"),
 ];
 
 /// Debian's compiler with `core` for BPF, and its clippy.
