@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use aya::maps::IterableMap;
+
 use crate::{
     lab::{self, PATIENCE, wait_for},
     site::{BINARY, DICOM, Site, policy},
@@ -140,5 +142,49 @@ fn a_daemon_that_was_detached_leaves_the_next_one_alone() {
     wait_for("the old daemon to say that it can't", PATIENCE, || Ok(old.log().contains("ERROR"))).unwrap();
     assert_eq!(site.status()["policy"], policy_in_force, "the status shows another daemon's policy");
     assert!(old.stop().unwrap().success(), "{}", old.log());
+    assert_enforced(&site);
+}
+
+#[test]
+fn a_start_that_fails_leaves_the_old_policy_in_force() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    site.guard(&[]).kill().unwrap();
+    let before = site.status();
+    let good = policy("enforce", &[&site.stranger]);
+    let cases = [
+        ("a bad policy", good.replace("version: 1", "version: 9"), 3, "is not a version"),
+        ("no such interface", good.replace("eth0", "eth7"), 1, "there is no interface `eth7`"),
+        ("no native XDP", good.replace("[eth0]", "[eth0, br1]"), 1, "br1: native XDP is not possible"),
+    ];
+    site.pacs.sh("ip link add br1 type bridge").unwrap();
+    for (what, text, exit, words) in cases {
+        site.write(&text);
+        let done = site.ask(&["run", "--policy", "policy.yaml"]);
+        assert_eq!(done.status.code(), Some(exit), "{what}: {}", done.text());
+        assert!(done.stderr.contains(words), "{what}: {}", done.text());
+        assert_eq!(site.status()["policy"], before["policy"], "{what}");
+        assert_enforced(&site);
+    }
+}
+
+#[test]
+fn a_pin_that_is_another_map_is_never_adopted() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    site.guard(&[]).kill().unwrap();
+    let counters = site.pins().join("abi-1/counters");
+    fs::remove_file(&counters).unwrap();
+    let other = aya::maps::Array::<_, u64>::create(1, 0).unwrap();
+    other.map().pin(&counters).unwrap();
+    let done = site.ask(&["run", "--policy", "policy.yaml"]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.text());
+    for words in ["counters", "PerCpuArray", "pacs-guard detach"] {
+        assert!(done.stderr.contains(words), "no {words:?} in: {}", done.stderr);
+    }
+    assert_enforced(&site);
+    assert!(site.ask(&["detach"]).success());
+    assert_open(&site);
+    let _daemon = site.guard(&[]);
     assert_enforced(&site);
 }

@@ -219,6 +219,9 @@ async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, Start
     let mut wanted = Vec::new();
     for name in names {
         let interface = interface::find(&known, name)?.clone();
+        if wanted.iter().any(|other: &Wanted| other.interface.index == interface.index) {
+            continue;
+        }
         Datapath::may_attach(&options.pins, &interface)?;
         let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
         let linked = Datapath::is_linked(&options.pins, &interface)?;
@@ -238,14 +241,15 @@ struct Put {
 
 /// Puts a policy in force, or changes nothing.
 ///
-/// Interfaces that were not under guard come first: until the swap they get the old policy, or none as before,
-/// and should one fail, the others are let go again.
+/// No interface comes under guard before there is a policy; and where there is one, it is not replaced before
+/// every interface is under guard. Should one fail, the others are let go again.
 fn put(
     datapath: &mut Datapath,
     options: &Options,
     checked: &Checked,
     wanted: &[Wanted],
 ) -> Result<Put, StartError> {
+    let first = if datapath.generation()? == 0 { Some(swap(datapath, checked)?) } else { None };
     let mut attached: Vec<Attached> = Vec::new();
     let done = wanted
         .iter()
@@ -254,7 +258,7 @@ fn put(
             attached.push(datapath.attach(&wanted.interface, options.xdp_mode)?);
             Ok(())
         })
-        .and_then(|()| swap(datapath, checked));
+        .and_then(|()| first.map_or_else(|| swap(datapath, checked), Ok));
     match done {
         Ok(card) => Ok(Put { card, attached, problems: answer(datapath, wanted)? }),
         Err(why) => {
