@@ -148,3 +148,34 @@ fn a_stopped_daemon_does_not_stop_the_status() {
     let status: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(status["state"], "enforcing");
 }
+
+#[test]
+fn of_five_that_start_at_once_one_runs() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    site.write(&policy("enforce", &[&site.modality]));
+    let mut daemons: Vec<_> = (0..5)
+        .map(|number| {
+            let mut command = lab::cli(BINARY.as_ref(), &site.pacs);
+            command.env("PACS_GUARD_RUN_DIR", site.pacs.dir().join(format!("run{number}")));
+            command.args(["run", "--policy", "policy.yaml"]);
+            site.pacs.spawn(&format!("daemon{number}"), command).unwrap()
+        })
+        .collect();
+    lab::wait_for("four of five to end", PATIENCE, || {
+        let ended = daemons.iter_mut().filter_map(|daemon| daemon.ended().unwrap()).count();
+        let in_force = daemons.iter().filter(|daemon| daemon.log().contains("is in force")).count();
+        Ok(ended == 4 && in_force == 1)
+    })
+    .unwrap();
+    for daemon in &mut daemons {
+        if let Some(status) = daemon.ended().unwrap() {
+            assert_eq!(status.code(), Some(1), "{}", daemon.log());
+            let clear = ["another pacs-guard runs on", "eth0 already carries the XDP program `pacs_guard`"];
+            assert!(clear.iter().any(|words| daemon.log().contains(words)), "{}", daemon.log());
+        }
+    }
+    assert_eq!(site.status()["interfaces"][0]["attached"], true);
+    connects(&site.modality, site.pacs.addr4(), DICOM);
+    assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM));
+}

@@ -15,6 +15,7 @@ mod crash;
 mod echo;
 mod events;
 mod explain;
+mod frames;
 mod life;
 mod orthanc;
 mod reload;
