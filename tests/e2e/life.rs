@@ -188,3 +188,15 @@ fn a_pin_that_is_another_map_is_never_adopted() {
     let _daemon = site.guard(&[]);
     assert_enforced(&site);
 }
+
+#[test]
+fn an_interface_that_is_named_twice_is_guarded_once() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let twice = ["--interface", "eth0", "--interface", "eth0"];
+    site.guard(&twice).kill().unwrap();
+    assert_enforced(&site);
+    // And adopted once: a link that is taken for a dead one ends.
+    site.guard(&twice).kill().unwrap();
+    assert_enforced(&site);
+}
