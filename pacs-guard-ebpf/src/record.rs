@@ -1,7 +1,7 @@
 //! What a judged packet leaves behind: a count, and an event where it was refused.
 
 use aya_ebpf::{helpers, programs::XdpContext};
-use aya_log_ebpf::debug;
+use aya_log_ebpf::info;
 use pacs_guard_common::{
     abi::{ALL_EVENTS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event, FIRST_SOURCE, SOURCE_BUCKETS},
     packet::Address,
@@ -28,7 +28,7 @@ pub fn count(counter: CounterId) {
 #[inline(always)]
 pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) {
     let packet = &judgement.packet;
-    debug!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
+    info!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
     if !spend(bucket(packet.source), EVENTS_PER_SOURCE) || !spend(ALL_EVENTS, EVENTS_PER_SECOND) {
         return count(CounterId::EVENTS_SUPPRESSED);
     }

@@ -137,3 +137,18 @@ fn nobody_to_ask_is_an_error() {
     assert_eq!(done.status.code(), Some(1));
     assert!(done.stderr.contains("no daemon runs here"), "{}", done.stderr);
 }
+
+#[test]
+fn the_program_itself_logs_where_it_is_asked_to() {
+    let strangers = Strangers::new();
+    let site = &strangers.site;
+    let daemon = site.guard(&["--program-log"]);
+    strangers.send(160);
+    wait_for("the program's line", PATIENCE, || Ok(daemon.log().contains("refused: port 11112"))).unwrap();
+    assert!(site.ask(&["detach"]).success());
+    drop(daemon);
+    let daemon = site.guard(&[]);
+    strangers.send(161);
+    wait_for("the event", PATIENCE, || Ok(!recent(site).is_empty())).unwrap();
+    assert!(!daemon.log().contains("refused: port"), "{}", daemon.log());
+}
