@@ -2,6 +2,7 @@
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
+    helpers::generated::bpf_ktime_get_boot_ns,
     macros::btf_map,
 };
 use pacs_guard_common::{
@@ -22,6 +23,15 @@ static POLICY: ArrayOfMaps<Pages, { SLOTS as usize }> = ArrayOfMaps::new();
 /// The slot in force, in the lower half; the upper half is 0. Storing it is the whole policy change.
 #[btf_map]
 static ACTIVE: Array<u64, 1> = Array::new();
+
+/// For each slot: when it ends by itself, in nanoseconds since boot (`CLOCK_BOOTTIME`, 0 for never), and the slot
+/// that is in force from then on. Only the terms of idle slots are ever written.
+#[btf_map]
+static TERMS: Array<[u64; 2], { SLOTS as usize }> = Array::new();
+
+/// Read by no one: setting its only slot makes user space wait until every program that runs now has ended.
+#[btf_map]
+static GRACE: ArrayOfMaps<Array<u32, 1>, 1> = ArrayOfMaps::new();
 
 /// Packets per counter.
 #[btf_map]
@@ -51,7 +61,12 @@ impl Generation {
     #[inline(always)]
     pub fn active() -> Self {
         let active = ACTIVE.get(0).copied().unwrap_or(0);
-        Self { pages: POLICY.get(active as u32), zero: (active >> 32) as usize }
+        let slot = match TERMS.get(active as u32) {
+            // SAFETY: the helper has no arguments and no effect.
+            Some([end, fallback]) if *end != 0 && *end <= unsafe { bpf_ktime_get_boot_ns() } => *fallback,
+            _ => active,
+        };
+        Self { pages: POLICY.get(slot as u32), zero: (active >> 32) as usize }
     }
 }
 

@@ -13,3 +13,4 @@ pub mod explain;
 pub mod image;
 pub mod interface;
 pub mod policy;
+pub mod state;

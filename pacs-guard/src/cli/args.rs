@@ -36,6 +36,16 @@ pub(super) struct Args {
         value_name = "DIR"
     )]
     run_dir: PathBuf,
+
+    /// Folder for the history and the last good policy
+    #[arg(
+        long,
+        global = true,
+        env = "PACS_GUARD_STATE_DIR",
+        default_value = "/var/lib/pacs-guard",
+        value_name = "DIR"
+    )]
+    pub(super) state_dir: PathBuf,
 }
 
 impl Args {
@@ -68,6 +78,16 @@ pub(super) enum Verb {
     Explain(Explain),
     /// Make the daemon read its policy file again
     Reload,
+    /// Put another policy file in force
+    Apply(Apply),
+    /// Keep the policy that was applied with --confirm
+    Confirm,
+    /// Go back to an earlier policy
+    Rollback(Rollback),
+    /// Break-glass: refuse nothing for a while, and report what would have been
+    Bypass(Bypass),
+    /// Show which policies were in force, and why
+    History,
     /// End enforcement: take the program off the interfaces
     Detach(Detach),
 }
@@ -178,6 +198,51 @@ pub(super) struct Explain {
     /// Ask the XDP program itself, loaded for the purpose and attached to nothing; needs root
     #[arg(long)]
     pub(super) kernel: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Apply {
+    /// The policy file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+
+    /// Go back by itself unless `pacs-guard confirm` comes in time: 60s, 5m
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(super) confirm: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// How many policies back
+    #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) steps: u16,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("how").required(true).args(["duration", "end"]))]
+pub(super) struct Bypass {
+    /// How long: 15m, at most a day; it ends by itself, also without the daemon
+    #[arg(long = "for", value_name = "TIME", value_parser = seconds, requires = "reason")]
+    pub(super) duration: Option<u64>,
+
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", requires = "duration")]
+    pub(super) reason: Option<String>,
+
+    /// End it now
+    #[arg(long)]
+    pub(super) end: bool,
+}
+
+/// A time of one second to one day, such as `60s`, `15m` or `1h`.
+fn seconds(text: &str) -> Result<u64, String> {
+    const DAY: u64 = 86_400;
+    let duration: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a number and s, m or h: 60s, 15m, 1h".to_owned())?;
+    match u64::try_from(duration.as_secs()) {
+        Ok(seconds @ 1..=DAY) => Ok(seconds),
+        _ => Err("from one second to one day".to_owned()),
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -79,7 +79,7 @@ struct Judge {
 impl Judge {
     fn new(checked: Checked, kernel: bool) -> anyhow::Result<Self> {
         let mut ledger = Ledger::default();
-        let card = Card::new(&checked, jiff::Timestamp::now());
+        let card = Card::new(&checked, jiff::Timestamp::now(), None);
         let image = compile(&checked.policy, &mut ledger, 1, &card)?;
         let trial = if kernel { Some(Trial::new(&image, ledger.clone())?) } else { None };
         Ok(Self { checked, image, ledger, trial })

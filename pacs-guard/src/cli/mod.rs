@@ -1,13 +1,14 @@
 //! The command line: one verb a file.
 
 mod args;
+mod change;
 mod check;
 mod counters;
 mod detach;
 mod echo;
 mod events;
 mod explain;
-mod reload;
+mod history;
 mod run;
 mod status;
 mod terminal;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::control::Change;
 use args::{Args, Verb};
 
 use crate::datapath::chain;
@@ -60,7 +62,12 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Events(verb) => events::run(args, verb),
         Verb::Echo(verb) => echo::run(args, verb),
         Verb::Explain(verb) => explain::run(args, verb),
-        Verb::Reload => reload::run(args),
+        Verb::Reload => change::run(args, &Change::Reload),
+        Verb::Apply(verb) => change::apply(args, verb),
+        Verb::Confirm => change::run(args, &Change::Confirm),
+        Verb::Rollback(verb) => change::run(args, &Change::Rollback { steps: verb.steps.into() }),
+        Verb::Bypass(verb) => change::bypass(args, verb),
+        Verb::History => history::run(args),
         Verb::Detach(verb) => detach::run(args, verb),
     }
 }

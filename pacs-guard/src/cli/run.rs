@@ -20,6 +20,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         interfaces: verb.interface.clone(),
         xdp_mode: verb.xdp_mode,
         pins: args.pins()?,
+        state_dir: args.state_dir.clone(),
         socket: args.socket(),
         detach: verb.detach,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },

@@ -1,6 +1,7 @@
 //! `status`: what is in force, read from the kernel itself, and from the daemon where one runs.
 
 use anstream::println;
+use jiff::Timestamp;
 use pacs_guard_common::{abi::CounterId, verdict::Verdict};
 use serde::Serialize;
 use serde_json::json;
@@ -13,7 +14,8 @@ use super::{
 };
 use crate::{
     control::{Client, ClientError, DaemonStatus, ReloadResult},
-    datapath::{Counters, InForce, Pins, XdpMode, linked_program},
+    datapath::{BootTime, Counters, InForce, Pins, XdpMode, linked_program},
+    echo::Printable,
     image::{Card, Enforces},
     interface,
 };
@@ -25,6 +27,7 @@ enum State {
     Enforcing,
     PartlyAudit,
     Audit,
+    Bypass,
     NotEnforcing,
 }
 
@@ -52,6 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let in_force = InForce::read(&pins)?;
     let card = in_force.as_ref().and_then(|in_force| in_force.image.card());
     let generation = in_force.as_ref().and_then(|in_force| in_force.image.generation());
+    let until = in_force.as_ref().and_then(|in_force| in_force.until).map(BootTime::to_timestamp);
     let totals = Counters::read(&pins)?.as_ref().map(totals).unwrap_or_default();
     let (interfaces, daemon) = block_on(async {
         let daemon = match Client::connect(&args.socket()).await {
@@ -67,13 +71,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             "state": state,
             "policy": card,
             "generation": generation,
+            "until": until,
             "interfaces": interfaces,
             "packets": totals,
             "daemon": daemon.as_ref().ok(),
             "daemon_error": daemon.as_ref().err().map(ToString::to_string),
         }))?;
     } else {
-        print(state, card.as_ref(), generation, &interfaces, &totals, &daemon);
+        print(state, card.as_ref(), (generation, until), &interfaces, &totals, &daemon);
     }
     Ok(if state == State::NotEnforcing { Exit::NotEnforcing } else { Exit::Fine })
 }
@@ -97,6 +102,7 @@ async fn guarded(pins: &Pins) -> anyhow::Result<Vec<Guarded>> {
 fn state(card: Option<&Card>, interfaces: &[Guarded]) -> State {
     match card {
         Some(card) if interfaces.iter().any(|interface| interface.attached) => match card.enforces {
+            Enforces::Nothing if card.bypass.is_some() => State::Bypass,
             Enforces::Everything => State::Enforcing,
             Enforces::Some => State::PartlyAudit,
             Enforces::Nothing => State::Audit,
@@ -125,7 +131,7 @@ fn totals(counters: &Counters) -> Totals {
 fn print(
     state: State,
     card: Option<&Card>,
-    generation: Option<u64>,
+    (generation, until): (Option<u64>, Option<Timestamp>),
     interfaces: &[Guarded],
     totals: &Totals,
     daemon: &Result<DaemonStatus, ClientError>,
@@ -136,6 +142,7 @@ fn print(
             State::Enforcing => styled(GOOD, "ENFORCING"),
             State::PartlyAudit =>
                 format!("{}, {}", styled(GOOD, "ENFORCING"), styled(WARN, "some of it in AUDIT")),
+            State::Bypass => styled(BAD, "BYPASS: nothing is refused"),
             State::Audit => styled(WARN, "AUDIT: refusals are reported, and pass"),
             State::NotEnforcing => styled(BAD, "NOT ENFORCING"),
         }
@@ -154,6 +161,12 @@ fn print(
                     card.sha256.get(..16).unwrap_or(&card.sha256)
                 ),
             );
+            if let Some(reason) = &card.bypass {
+                line("", styled(BAD, format!("bypassed, for: {}", Printable(reason))));
+            }
+            if let Some(until) = until {
+                line("", styled(WARN, format!("ends by itself at {}", until.strftime("%F %TZ"))));
+            }
             line(
                 "",
                 format!("{} services, {} segments, {} sources", card.services, card.segments, card.sources),

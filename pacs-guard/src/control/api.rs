@@ -1,13 +1,13 @@
 //! What the daemon and the command line say to each other. Version 1.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use pacs_guard_common::{abi::Event, verdict::Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::image::Booking;
+use crate::{datapath::BootTime, image::Booking};
 
 /// What only a running daemon knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,13 +22,44 @@ pub struct DaemonStatus {
     pub policy_file: String,
     /// Whether that file is unlike the policy in force; `None` where it can't be read.
     pub file_differs: Option<bool>,
-    /// The last reload.
+    /// The last change.
     pub last_reload: Option<ReloadReport>,
     /// The last C-ECHO of each peer that was asked.
     pub echo: Vec<Value>,
 }
 
-/// How a reload went.
+/// A change of what is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Change {
+    /// Read the configured policy file again.
+    Reload,
+    /// Put a file in force.
+    Apply {
+        /// The file, absolute.
+        file: PathBuf,
+        /// Go back after so many seconds, unless [`Change::Confirm`] comes before.
+        confirm: Option<u64>,
+    },
+    /// Keep what was applied.
+    Confirm,
+    /// Go back to an earlier policy.
+    Rollback {
+        /// How many policies back.
+        steps: usize,
+    },
+    /// Refuse nothing for a while.
+    Bypass {
+        /// How many seconds.
+        seconds: u64,
+        /// Why, for the history.
+        reason: String,
+    },
+    /// End a bypass before its time.
+    EndBypass,
+}
+
+/// How a change went.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReloadReport {
     /// When.
@@ -38,7 +69,7 @@ pub struct ReloadReport {
     pub result: ReloadResult,
 }
 
-/// What came of a reload.
+/// What came of a change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum ReloadResult {
@@ -48,6 +79,8 @@ pub enum ReloadResult {
         policy: String,
         /// The number of its generation.
         generation: u64,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
         /// Time from reading the file to the flip, in microseconds.
         took_us: u64,
         /// The file's warnings, for people.
@@ -99,12 +132,12 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
-    /// Words an event; `boot` is when the clock of the events stood at 0.
-    pub fn new(event: &Event, booking: Option<Booking>, boot: Timestamp) -> Self {
-        let since_boot = jiff::SignedDuration::from_nanos(event.time.try_into().unwrap_or(i64::MAX));
+    /// Words an event.
+    pub fn new(event: &Event, booking: Option<Booking>) -> Self {
+        let time = BootTime::from_nanoseconds(event.time).unwrap_or_else(BootTime::now).to_timestamp();
         let (segment, service) = booking.map_or((None, None), |booking| (booking.segment, booking.service));
         Self {
-            time: boot.checked_add(since_boot).unwrap_or(boot),
+            time,
             interface: event.interface,
             source: event.packet.source.to_ip(),
             source_port: event.packet.source_port,

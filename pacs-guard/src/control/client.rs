@@ -2,11 +2,12 @@
 
 use std::{io, path::Path, pin::Pin, time::Duration};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
+    header::{CONTENT_TYPE, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{DaemonStatus, EventRecord, ReloadReport};
+use super::{Change, DaemonStatus, EventRecord, ReloadReport};
 
 /// Why the daemon did not answer.
 #[derive(Debug, Error)]
@@ -63,34 +64,41 @@ impl Client {
     /// What only the daemon knows. A daemon that hangs is no reason to wait for ever: the rest is known without.
     pub async fn status(self) -> Result<DaemonStatus, ClientError> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let answer = tokio::time::timeout(PATIENCE, self.json(Method::GET, "/v1/status")).await;
+        let answer = tokio::time::timeout(PATIENCE, self.json(Method::GET, "/v1/status", Vec::new())).await;
         answer.unwrap_or(Err(ClientError::Silent(PATIENCE)))
     }
 
-    /// Asks for a reload and waits for what came of it.
-    pub async fn reload(self) -> Result<ReloadReport, ClientError> {
-        self.json(Method::POST, "/v1/reload").await
+    /// Asks for a change and waits for what came of it.
+    pub async fn change(self, change: &Change) -> Result<ReloadReport, ClientError> {
+        let body = serde_json::to_vec(change)?;
+        self.json(Method::POST, "/v1/change", body).await
     }
 
     /// The kept events, and then, unless only they are wanted, the ones to come.
     pub async fn events(self, recent: bool) -> Result<Events, ClientError> {
         let path = if recent { "/v1/events?recent=true" } else { "/v1/events" };
-        let body = self.send(Method::GET, path).await?.into_data_stream();
+        let body = self.send(Method::GET, path, Vec::new()).await?.into_data_stream();
         let bytes = futures_util::TryStreamExt::map_err(body, io::Error::other);
         let reader: Pin<Box<dyn AsyncBufRead + Send>> =
             Box::pin(BufReader::new(tokio_util::io::StreamReader::new(bytes)));
         Ok(Events { lines: reader.lines() })
     }
 
-    async fn json<T: DeserializeOwned>(self, method: Method, path: &str) -> Result<T, ClientError> {
-        let body = self.send(method, path).await?.collect().await?.to_bytes();
+    async fn json<T: DeserializeOwned>(
+        self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let body = self.send(method, path, body).await?.collect().await?.to_bytes();
         Ok(serde_json::from_slice(&body)?)
     }
 
-    async fn send(self, method: Method, path: &str) -> Result<Incoming, ClientError> {
+    async fn send(self, method: Method, path: &str, body: Vec<u8>) -> Result<Incoming, ClientError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(self.stream)).await?;
         tokio::spawn(connection);
-        let mut request = Request::new(Empty::<Bytes>::new());
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_default();
         let response = sender.send_request(request).await?;

@@ -23,14 +23,14 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot},
 };
 
-use super::{DaemonStatus, EventRecord, ReloadReport};
+use super::{Change, DaemonStatus, EventRecord, ReloadReport};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {
     /// What only the daemon knows.
     Status(oneshot::Sender<DaemonStatus>),
-    /// Read the policy file again and put it in force.
-    Reload(oneshot::Sender<ReloadReport>),
+    /// Change what is in force.
+    Change(Change, oneshot::Sender<ReloadReport>),
     /// The kept events, and the stream of the ones to come.
     Events(oneshot::Sender<EventFeed>),
 }
@@ -94,10 +94,10 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
 
 /// Answers until the listener fails.
 pub async fn serve(listener: UnixListener, control: Control) -> io::Result<()> {
-    const MAX_BODY: usize = 1024;
+    const MAX_BODY: usize = 8192;
     let routes = Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/reload", post(reload))
+        .route("/v1/change", post(change))
         .route("/v1/events", get(events))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(control);
@@ -118,11 +118,15 @@ async fn status(State(control): State<Control>) -> Result<Json<DaemonStatus>, St
     ask(&control, Request::Status).await.map(Json)
 }
 
-async fn reload(State(control): State<Control>, ConnectInfo(caller): ConnectInfo<Caller>) -> Response {
+async fn change(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(change): Json<Change>,
+) -> Response {
     if !caller.may_change() {
-        return (StatusCode::FORBIDDEN, "only root may reload").into_response();
+        return (StatusCode::FORBIDDEN, "only root may change what is in force").into_response();
     }
-    ask(&control, Request::Reload).await.map(Json).into_response()
+    ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response()
 }
 
 #[derive(Deserialize)]

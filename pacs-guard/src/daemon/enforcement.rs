@@ -1,19 +1,28 @@
 //! Enforcement: one policy on the interfaces, and the step from it to the next.
 
-use std::{fs, io, path::PathBuf, time::Instant};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
 use thiserror::Error;
 use tokio::net::UnixListener;
 
-use super::Options;
+use super::{
+    Options,
+    choice::{Choice, kept},
+    put::{Put, Term, Wanted, answer, put, wanted},
+};
 use crate::{
-    control::{self, ReloadResult},
-    datapath::{AttachError, Attached, Datapath, DatapathError, EventStream},
-    image::{Booking, Card, CompileError, compile},
-    interface::{self, Interface, InterfaceError},
+    control::{self, Change, ReloadResult},
+    datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream},
+    image::{Booking, Card, CompileError},
+    interface::{self, InterfaceError},
     policy::{self, Checked, Rejected, model::Policy},
+    state::{Action, Entry, Kind, Provisional, StateError, Store},
 };
 
 /// Why a policy is not put in force.
@@ -42,6 +51,27 @@ pub enum StartError {
         /// What the system said.
         why: io::Error,
     },
+    /// The state folder can't be used.
+    #[error("the state folder: {0}")]
+    State(#[from] StateError),
+    /// The state folder has lost a policy.
+    #[error("the policy kept in {0} can't be read: {1}")]
+    NotKept(PathBuf, String),
+    /// There is nothing to confirm.
+    #[error("nothing waits to be confirmed")]
+    NothingToConfirm,
+    /// No bypass is on.
+    #[error("no bypass is on")]
+    NoBypass,
+    /// No such policy is known.
+    #[error("the history knows no policy that far back: see `pacs-guard history`")]
+    NoEarlier,
+    /// Something waits to be confirmed.
+    #[error("an applied policy waits to be confirmed: `pacs-guard confirm` or `pacs-guard rollback` first")]
+    Unconfirmed,
+    /// A bypass is on.
+    #[error("a bypass is on: `pacs-guard bypass --end` first")]
+    Bypassed,
     /// The kernel refuses.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
@@ -56,22 +86,26 @@ impl From<Rejected> for StartError {
 /// A policy in force.
 pub(super) struct Enforcement {
     options: Options,
+    store: Store,
     datapath: Datapath,
     policy: Policy,
     card: Card,
     attached: Vec<Attached>,
+    /// What the policy in force is, where it ends by itself.
+    provisional: Option<Provisional>,
 }
 
 impl Enforcement {
     /// Opens the control socket and puts the policy in force, on what is pinned already or on new maps and links.
     pub(super) async fn start(options: &Options) -> Result<(Self, EventStream, UnixListener), StartError> {
-        let checked = policy::read(&options.policy)?;
-        if !checked.warnings.is_empty() {
-            tracing::warn!("{}", checked.render(false));
+        let store = Store::open(&options.state_dir)?;
+        let choice = Choice::make(options, &store)?;
+        if !choice.checked.warnings.is_empty() {
+            tracing::warn!("{}", choice.checked.render(false));
         }
-        let wanted = wanted(options, &checked.policy).await?;
+        let wanted = wanted(options, &choice.checked.policy).await?;
         let fresh = !options.pins.exist();
-        match Self::first(options, checked, &wanted).await {
+        match Self::first(options, store, choice, &wanted).await {
             // Nothing of ours was pinned before, so whatever is now is a left-over; unless it is another's.
             Err(why) if fresh && !matches!(why, StartError::Datapath(DatapathError::Locked(_))) => {
                 if let Err(why) = options.pins.remove() {
@@ -85,7 +119,8 @@ impl Enforcement {
 
     async fn first(
         options: &Options,
-        checked: Checked,
+        store: Store,
+        Choice { checked, action, kept: in_force }: Choice,
         wanted: &[Wanted],
     ) -> Result<(Self, EventStream, UnixListener), StartError> {
         let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
@@ -94,7 +129,17 @@ impl Enforcement {
             .await
             .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
         let put = tokio::task::block_in_place(|| {
-            let put = put(&mut datapath, options, &checked, wanted)?;
+            let put = match &in_force {
+                Some((card, _)) => {
+                    let problems = answer(&mut datapath, wanted)?;
+                    let unguarded = wanted.iter().filter(|wanted| !wanted.linked);
+                    let attached = unguarded
+                        .map(|wanted| datapath.attach(&wanted.interface, options.xdp_mode))
+                        .collect::<Result<_, _>>()?;
+                    Put { card: card.clone(), attached, problems }
+                }
+                None => put(&mut datapath, options, &checked, wanted, &Term::default())?,
+            };
             let adopted = wanted.iter().filter(|wanted| wanted.linked);
             let adopted: Vec<Attached> = adopted
                 .map(|wanted| datapath.adopt(&wanted.interface, options.xdp_mode))
@@ -118,17 +163,25 @@ impl Enforcement {
             std::thread::spawn(move || log.forward());
         }
         let events = datapath.take_events()?;
-        let this = Self { options: options.clone(), datapath, policy: checked.policy, card, attached };
+        let provisional = in_force.map(|(_, provisional)| provisional);
+        let policy = checked.policy.clone();
+        let this = Self { options: options.clone(), store, datapath, policy, card, attached, provisional };
+        if this.provisional.is_none() {
+            for problem in this.remember(&checked, action, None) {
+                tracing::error!("{problem}");
+            }
+        }
         Ok((this, events, listener))
     }
 
-    /// Reads the file again and puts it in force. Whatever goes wrong, the old policy stays.
-    pub(super) async fn reload(&mut self) -> ReloadResult {
+    /// Changes what is in force. Whatever goes wrong, the old policy stays.
+    pub(super) async fn change(&mut self, change: Change) -> ReloadResult {
         let start = Instant::now();
-        match self.replace().await {
-            Ok((generation, warnings, problems)) => ReloadResult::Loaded {
+        match self.step(change).await {
+            Ok((warnings, problems)) => ReloadResult::Loaded {
                 policy: self.policy.name.clone(),
-                generation,
+                generation: self.datapath.generation().unwrap_or_default(),
+                until: self.end().map(BootTime::to_timestamp),
                 took_us: start.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
                 warnings,
                 problems,
@@ -141,14 +194,121 @@ impl Enforcement {
         }
     }
 
-    async fn replace(&mut self) -> Result<(u64, String, Vec<String>), StartError> {
-        let checked = tokio::task::block_in_place(|| policy::read(&self.options.policy))?;
+    async fn step(&mut self, change: Change) -> Result<(String, Vec<String>), StartError> {
+        let kind = self.provisional.as_ref().map(|provisional| provisional.kind);
+        match (change, kind) {
+            (Change::Reload, None) => self.load(&self.options.policy.clone(), Action::Reload, None).await,
+            (Change::Apply { file, confirm: None }, None) => self.load(&file, Action::Apply, None).await,
+            (Change::Apply { file, confirm: Some(seconds) }, None) => {
+                let term = Some((Kind::Unconfirmed, Duration::from_secs(seconds)));
+                self.load(&file, Action::ApplyUnconfirmed, term).await
+            }
+            (Change::Bypass { seconds, reason }, None) => {
+                let checked = kept(&self.store, &self.card.sha256)?;
+                let term = Some((Kind::Bypass, Duration::from_secs(seconds)));
+                self.put(checked, Action::Bypass, term, Some(reason)).await
+            }
+            (Change::Confirm, Some(Kind::Unconfirmed)) => self.settle(Action::Confirm, true).await,
+            (Change::Rollback { .. }, Some(Kind::Unconfirmed)) => self.settle(Action::Rollback, false).await,
+            (Change::EndBypass, Some(Kind::Bypass)) => self.settle(Action::BypassEnded, false).await,
+            (Change::Rollback { steps }, None) => {
+                let history = self.store.history()?;
+                let entry = earlier(&history, steps).ok_or(StartError::NoEarlier)?;
+                let checked = kept(&self.store, &entry.sha256)?;
+                self.put(checked, Action::Rollback, None, None).await
+            }
+            (Change::Confirm, _) => Err(StartError::NothingToConfirm),
+            (Change::EndBypass, _) => Err(StartError::NoBypass),
+            (_, Some(Kind::Unconfirmed)) => Err(StartError::Unconfirmed),
+            (_, Some(Kind::Bypass)) => Err(StartError::Bypassed),
+        }
+    }
+
+    /// When the policy in force ends by itself.
+    pub(super) fn end(&self) -> Option<BootTime> {
+        self.provisional.as_ref().and_then(Provisional::end)
+    }
+
+    /// Makes lasting what the program has put in force again by itself.
+    pub(super) async fn expire(&mut self) {
+        let Some(kind) = self.provisional.as_ref().map(|provisional| provisional.kind) else { return };
+        let action = match kind {
+            Kind::Unconfirmed => Action::RolledBack,
+            Kind::Bypass => Action::BypassEnded,
+        };
+        match self.settle(action, false).await {
+            Ok(_) if kind == Kind::Bypass => tracing::warn!("the bypass has ended: refusals drop again"),
+            Ok(_) => {
+                tracing::error!("nobody confirmed in time: policy {} is in force again", self.policy.name)
+            }
+            Err(why) => {
+                // The program itself has gone back, and stays there.
+                self.provisional = None;
+                tracing::error!("the earlier policy is in force again, and can't be made lasting: {why}");
+            }
+        }
+    }
+
+    /// Ends what is provisional: keeps it, or goes back to what was before.
+    async fn settle(&mut self, action: Action, keep: bool) -> Result<(String, Vec<String>), StartError> {
+        let Some(provisional) = self.provisional.take() else { return Err(StartError::NothingToConfirm) };
+        let sha256 = if keep { &provisional.sha256 } else { &provisional.previous };
+        let done = match kept(&self.store, sha256) {
+            Ok(checked) => self.put(checked, action, None, None).await,
+            Err(why) => Err(why),
+        };
+        if done.is_err() {
+            self.provisional = Some(provisional);
+        }
+        done
+    }
+
+    /// Reads a file and puts it in force, for good or for a while.
+    async fn load(
+        &mut self,
+        file: &Path,
+        action: Action,
+        term: Option<(Kind, Duration)>,
+    ) -> Result<(String, Vec<String>), StartError> {
+        let checked = tokio::task::block_in_place(|| policy::read(file))?;
+        self.put(checked, action, term, None).await
+    }
+
+    /// Puts a policy in force, for good or for a while.
+    async fn put(
+        &mut self,
+        checked: Checked,
+        action: Action,
+        term: Option<(Kind, Duration)>,
+        bypass: Option<String>,
+    ) -> Result<(String, Vec<String>), StartError> {
         let wanted = wanted(&self.options, &checked.policy).await?;
-        let Put { card, attached, mut problems } =
-            tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted))?;
+        let until = term.map(|(_, duration)| BootTime::now().after(duration));
+        let provisional = term.zip(until).map(|((kind, _), end)| {
+            Provisional::new(kind, Card::hash(&checked.text), self.card.sha256.clone(), end)
+        });
+        if let Some(provisional) = &provisional {
+            // On disk before it is in force: a daemon that dies in between finds nothing to go back from.
+            self.store.keep(&provisional.sha256, &checked.text)?;
+            self.store.set_provisional(Some(provisional))?;
+        }
+        let term = Term { until, bypass };
+        let put =
+            tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted, &term));
+        let Put { card, attached, mut problems } = match put {
+            Ok(put) => put,
+            Err(why) => {
+                if provisional.is_some() {
+                    self.store.set_provisional(None)?;
+                }
+                return Err(why);
+            }
+        };
         let warnings = checked.render(false);
         self.card = card;
-        self.policy = checked.policy;
+        self.policy = checked.policy.clone();
+        self.provisional = provisional;
+        problems.extend(self.remember(&checked, action, until.map(BootTime::to_timestamp)));
         self.forget_lost().await?;
         self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
         self.attached.extend(attached);
@@ -160,7 +320,22 @@ impl Enforcement {
                 left.name
             ));
         }
-        Ok((self.datapath.generation()?, warnings, problems))
+        Ok((warnings, problems))
+    }
+
+    /// Keeps the policy in force in the state folder. A full disk is told and stops nothing: the policy is in force.
+    fn remember(&self, checked: &Checked, action: Action, until: Option<Timestamp>) -> Vec<String> {
+        let generation = self.datapath.generation().unwrap_or_default();
+        let keep = || {
+            self.store.keep(&self.card.sha256, &checked.text)?;
+            self.store.record(&Entry::new(action, &self.card, generation, until))?;
+            if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) }
+        };
+        let done: Result<(), StateError> = keep();
+        done.err()
+            .map(|why| format!("the policy is in force and not remembered: {why}"))
+            .into_iter()
+            .collect()
     }
 
     /// Forgets the interfaces that went, or were detached by hand, so that a policy that names them attaches again.
@@ -199,97 +374,9 @@ impl Enforcement {
     }
 }
 
-/// An interface that the policy is for.
-struct Wanted {
-    interface: Interface,
-    /// Whether it is under guard already.
-    linked: bool,
-    /// Whether a refused connection may be answered on it; `None` where the policy asks for no answers.
-    answers: Option<bool>,
-}
-
-/// The interfaces that the policy is for, each looked at before anything is changed.
-async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, StartError> {
-    let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
-    if names.is_empty() {
-        return Err(StartError::NoInterface);
-    }
-    let known = interface::list().await?;
-    let resets = policy.services.iter().any(|service| !service.reset_to.is_empty());
-    let mut wanted = Vec::new();
-    for name in names {
-        let interface = interface::find(&known, name)?.clone();
-        if wanted.iter().any(|other: &Wanted| other.interface.index == interface.index) {
-            continue;
-        }
-        Datapath::may_attach(&options.pins, &interface)?;
-        let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
-        let linked = Datapath::is_linked(&options.pins, &interface)?;
-        wanted.push(Wanted { interface, linked, answers });
-    }
-    Ok(wanted)
-}
-
-/// What came of putting a policy in force.
-struct Put {
-    card: Card,
-    /// The interfaces that came under guard by it.
-    attached: Vec<Attached>,
-    /// What the policy wants and does not get.
-    problems: Vec<String>,
-}
-
-/// Puts a policy in force, or changes nothing.
-///
-/// No interface comes under guard before there is a policy; and where there is one, it is not replaced before
-/// every interface is under guard. Should one fail, the others are let go again.
-fn put(
-    datapath: &mut Datapath,
-    options: &Options,
-    checked: &Checked,
-    wanted: &[Wanted],
-) -> Result<Put, StartError> {
-    let first = if datapath.generation()? == 0 { Some(swap(datapath, checked)?) } else { None };
-    let mut attached: Vec<Attached> = Vec::new();
-    let done = wanted
-        .iter()
-        .filter(|wanted| !wanted.linked)
-        .try_for_each(|wanted| {
-            attached.push(datapath.attach(&wanted.interface, options.xdp_mode)?);
-            Ok(())
-        })
-        .and_then(|()| first.map_or_else(|| swap(datapath, checked), Ok));
-    match done {
-        Ok(card) => Ok(Put { card, attached, problems: answer(datapath, wanted)? }),
-        Err(why) => {
-            for fresh in attached {
-                options.pins.unlink(fresh.index)?;
-            }
-            Err(why)
-        }
-    }
-}
-
-fn swap(datapath: &mut Datapath, checked: &Checked) -> Result<Card, StartError> {
-    let card = Card::new(checked, Timestamp::now());
-    let mut ledger = datapath.ledger().clone();
-    let image = compile(&checked.policy, &mut ledger, datapath.generation()? + 1, &card)?;
-    datapath.swap(&image, ledger)?;
-    Ok(card)
-}
-
-/// Lets the program answer where the policy wants it and the interface allows it; says where it does not.
-fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, DatapathError> {
-    let mut problems = Vec::new();
-    for Wanted { interface, answers, .. } in wanted {
-        datapath.answer_on(interface, answers.unwrap_or(false))?;
-        if *answers == Some(false) {
-            problems.push(format!(
-                "{0}: `on_refuse: reset` stays silent there, for the card takes VLAN tags off and an answer \
-                 could go to another VLAN: `ethtool -K {0} rxvlan off rx-vlan-stag-hw-parse off`, then reload",
-                interface.name
-            ));
-        }
-    }
-    Ok(problems)
+/// The policy that was in force so many policies ago. One that was put in force again counts once.
+fn earlier(history: &[Entry], steps: usize) -> Option<&Entry> {
+    let mut lasting: Vec<&Entry> = history.iter().filter(|entry| entry.lasting()).collect();
+    lasting.dedup_by(|next, kept| next.sha256 == kept.sha256);
+    lasting.into_iter().rev().nth(steps)
 }

@@ -2,8 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
-use nix::time::{ClockId, clock_gettime};
 use pacs_guard_common::abi::Event;
 use tokio::sync::broadcast;
 
@@ -18,21 +16,18 @@ const KEPT: usize = 1000;
 const LAG: usize = 1024;
 
 pub(super) struct EventLog {
-    boot: Timestamp,
     kept: VecDeque<Arc<EventRecord>>,
     listeners: broadcast::Sender<Arc<EventRecord>>,
 }
 
 impl EventLog {
-    pub(super) fn new() -> anyhow::Result<Self> {
-        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
-        let uptime = SignedDuration::new(uptime.tv_sec(), uptime.tv_nsec() as i32);
+    pub(super) fn new() -> Self {
         let (listeners, _) = broadcast::channel(LAG);
-        Ok(Self { boot: Timestamp::now().checked_sub(uptime)?, kept: VecDeque::new(), listeners })
+        Self { kept: VecDeque::new(), listeners }
     }
 
     pub(super) fn record(&mut self, event: &Event, booking: Option<Booking>) {
-        let event = Arc::new(EventRecord::new(event, booking, self.boot));
+        let event = Arc::new(EventRecord::new(event, booking));
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }

@@ -1,9 +1,11 @@
 //! The daemon: puts a policy in force, keeps it so, and answers for it.
 
+mod choice;
 mod enforcement;
 mod event_log;
+mod put;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
@@ -15,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    control::{self, DaemonStatus, ReloadReport, ReloadResult, Request},
-    datapath::{DatapathError, EventStream, LogLevel, Pins, XdpChoice},
+    control::{self, Change, DaemonStatus, ReloadReport, ReloadResult, Request},
+    datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
     policy::model::Policy,
 };
@@ -36,6 +38,8 @@ pub struct Options {
     pub xdp_mode: XdpChoice,
     /// Where maps and links are pinned.
     pub pins: Pins,
+    /// Where history and last good policy are kept.
+    pub state_dir: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
     /// Whether a clean end takes the program off the interfaces.
@@ -61,7 +65,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(control::serve(listener, control));
 
     let mut events = read_events(events)?;
-    let mut event_log = EventLog::new()?;
+    let mut event_log = EventLog::new();
     let (peers, watched) = watch::channel(scheduled(enforcement.policy()));
     let (send_report, mut reports) = mpsc::channel(16);
     tokio::spawn(Schedule::default().run(watched, send_report));
@@ -73,18 +77,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
-                let report = daemon.reload(&mut enforcement).await;
+                daemon.change(&mut enforcement, Change::Reload, &peers).await;
+            }
+            () = ended(enforcement.end()) => {
+                enforcement.expire().await;
                 peers.send_replace(scheduled(enforcement.policy()));
-                tell(&report.result);
             }
             Some(request) = requests.recv() => match request {
                 // An asker that is gone needs no answer.
                 Request::Status(reply) => { reply.send(daemon.status(&enforcement)).ok(); }
-                Request::Reload(reply) => {
-                    let report = daemon.reload(&mut enforcement).await;
-                    peers.send_replace(scheduled(enforcement.policy()));
-                    tell(&report.result);
-                    reply.send(report).ok();
+                Request::Change(change, reply) => {
+                    reply.send(daemon.change(&mut enforcement, change, &peers).await).ok();
                 }
                 Request::Events(reply) => { reply.send(event_log.open()).ok(); }
             },
@@ -103,8 +106,15 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn reload(&mut self, enforcement: &mut Enforcement) -> ReloadReport {
-        let result = enforcement.reload().await;
+    async fn change(
+        &mut self,
+        enforcement: &mut Enforcement,
+        change: Change,
+        peers: &watch::Sender<Arc<[ScheduledPeer]>>,
+    ) -> ReloadReport {
+        let result = enforcement.change(change).await;
+        tell(&result);
+        peers.send_replace(scheduled(enforcement.policy()));
         let report = ReloadReport { at: Timestamp::now(), result };
         self.last_reload = Some(report.clone());
         report
@@ -164,11 +174,14 @@ fn notify(state: NotifyState<'_>) {
 
 fn tell(result: &ReloadResult) {
     match result {
-        ReloadResult::Loaded { policy, generation, took_us, warnings, problems } => {
+        ReloadResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
             tracing::info!(
                 "policy {policy} is in force as generation {generation}, {:.1} ms",
                 *took_us as f64 / 1e3
             );
+            if let Some(until) = until {
+                tracing::warn!("it ends by itself at {until:.0}");
+            }
             if !warnings.is_empty() {
                 tracing::warn!("{warnings}");
             }
@@ -180,6 +193,15 @@ fn tell(result: &ReloadResult) {
             tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
         }
         ReloadResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
+    }
+}
+
+/// Resolves when a time has come, or never.
+async fn ended(end: Option<BootTime>) {
+    let Some(end) = end else { return std::future::pending().await };
+    // Sleep counts no suspension of the machine, and the end does.
+    while !end.remaining().is_zero() {
+        tokio::time::sleep(end.remaining().min(Duration::from_secs(60))).await;
     }
 }
 

@@ -33,9 +33,11 @@ const fn layout(name: &'static str, kind: MapType, value_size: u32, max_entries:
 }
 
 const LEDGER: &str = "LEDGER";
-const LAYOUTS: [Layout; 7] = [
+const LAYOUTS: [Layout; 9] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
     layout("ACTIVE", MapType::Array, 8, 1),
+    layout("TERMS", MapType::Array, 16, SLOTS),
+    layout("GRACE", MapType::ArrayOfMaps, 4, 1),
     layout("COUNTERS", MapType::PerCpuArray, size_of::<CounterPage>() as u32, COUNTER_PAGES),
     layout("BUDGETS", MapType::Array, 8, BUDGET_BUCKETS),
     Layout { key_size: 0, ..layout("EVENTS", MapType::RingBuf, 0, EVENT_RING_BYTES) },
@@ -71,6 +73,8 @@ pub struct Datapath {
     pub(super) ebpf: Ebpf,
     pub(super) policy: ArrayOfMaps<MapData>,
     pub(super) active: Array<MapData, u64>,
+    pub(super) terms: Array<MapData, [u64; 2]>,
+    pub(super) grace: ArrayOfMaps<MapData>,
     pub(super) counters: PerCpuArray<MapData, CounterPage>,
     pub(super) answering: HashMap<MapData, u32, [u8; 8]>,
     pub(super) ledger_map: HashMap<MapData, u32, Record>,
@@ -119,6 +123,8 @@ impl Datapath {
         Ok(Self {
             policy: take(&mut ebpf, "POLICY")?.try_into()?,
             active: take(&mut ebpf, "ACTIVE")?.try_into()?,
+            terms: take(&mut ebpf, "TERMS")?.try_into()?,
+            grace: take(&mut ebpf, "GRACE")?.try_into()?,
             counters: take(&mut ebpf, "COUNTERS")?.try_into()?,
             answering: take(&mut ebpf, "ANSWERING")?.try_into()?,
             ledger_map,

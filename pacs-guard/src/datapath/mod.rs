@@ -3,6 +3,7 @@
 //! It takes an [`crate::image::Image`] and never a policy file.
 
 mod attach;
+mod boot_time;
 mod counters;
 mod error;
 mod events;
@@ -13,6 +14,7 @@ mod swap;
 mod trial;
 
 pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_program};
+pub use boot_time::BootTime;
 pub use counters::Counters;
 pub use error::{DatapathError, chain};
 pub use events::EventStream;

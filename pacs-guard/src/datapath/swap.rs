@@ -1,6 +1,6 @@
 //! The swap: a new generation into the idle slot, then in force by one store.
 
-use std::{fs, io};
+use std::{borrow::Borrow, fs, io};
 
 use aya::{
     maps::{Array, ArrayOfMaps, HashMap, IterableMap, Map, MapData},
@@ -9,7 +9,7 @@ use aya::{
 use pacs_guard_common::abi::{PAGE_FLAGS, Page, SLOTS};
 
 use super::{
-    Datapath, DatapathError, Pins,
+    BootTime, Datapath, DatapathError, Pins,
     load::{PROGRAM, Pages},
     pins::at,
 };
@@ -21,6 +21,8 @@ pub struct InForce {
     pub slot: u32,
     /// Its contents.
     pub image: Image,
+    /// When it ends by itself.
+    pub until: Option<BootTime>,
 }
 
 /// Puts images in force, and borrows of a datapath only what that takes.
@@ -28,73 +30,111 @@ pub struct Swapper<'a> {
     pub(super) pins: Option<&'a Pins>,
     pub(super) policy: &'a mut ArrayOfMaps<MapData>,
     pub(super) active: &'a mut Array<MapData, u64>,
+    pub(super) terms: &'a mut Array<MapData, [u64; 2]>,
+    pub(super) grace: &'a mut ArrayOfMaps<MapData>,
     pub(super) ledger_map: &'a mut HashMap<MapData, u32, Record>,
     pub(super) ledger: &'a mut Ledger,
 }
 
 impl Datapath {
-    /// The number of the generation in force; 0 where there is none.
+    /// The number of the generation that was put in force last; 0 where there is none.
     pub fn generation(&self) -> Result<u64, DatapathError> {
-        let in_force = self.pins.as_ref().map_or(Ok(None), InForce::read)?;
-        Ok(in_force.and_then(|in_force| in_force.image.generation()).unwrap_or(0))
+        let Some(pins) = &self.pins else { return Ok(0) };
+        let image = read_image(pins, self.active.get(&0, 0)? as u32)?;
+        Ok(image.and_then(|image| image.generation()).unwrap_or(0))
     }
 
     /// Puts an image in force: see [`Swapper::swap`].
-    pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+    pub fn swap(
+        &mut self,
+        image: &Image,
+        ledger: Ledger,
+        until: Option<BootTime>,
+    ) -> Result<(), DatapathError> {
         self.still_pinned()?;
-        self.split()?.1.swap(image, ledger)
+        self.split()?.1.swap(image, ledger, until)
     }
 
     /// The program apart from the maps that a swap changes, so that a frame can run while an image is swapped.
     pub(super) fn split(&mut self) -> Result<(&Xdp, Swapper<'_>), DatapathError> {
-        let Self { pins, ebpf, policy, active, ledger_map, ledger, .. } = self;
+        let Self { pins, ebpf, policy, active, terms, grace, ledger_map, ledger, .. } = self;
         let program = ebpf.program(PROGRAM).ok_or(DatapathError::Missing("program pacs_guard"))?;
-        Ok((program.try_into()?, Swapper { pins: pins.as_ref(), policy, active, ledger_map, ledger }))
+        let pins = pins.as_ref();
+        Ok((program.try_into()?, Swapper { pins, policy, active, terms, grace, ledger_map, ledger }))
     }
 }
 
 impl Swapper<'_> {
-    /// Puts an image in force; the ledger is the one that it was compiled with.
+    /// Puts an image in force; the ledger is the one that it was compiled with. At `until`, where there is one, the
+    /// program itself puts the generation in force again that is so now, whether or not a daemon runs.
     ///
-    /// The idle slot gets a new map, never an edited one, and setting the slot waits until no program runs
-    /// that could still hold what lay there. Until the last line everything is as it was: whoever is killed
-    /// before it leaves the old policy in force.
-    pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
+    /// The idle slot gets a new map, never an edited one, and that only once no program runs that could still
+    /// look into it. Until the last line everything is as it was: whoever is killed before it leaves the old
+    /// policy in force.
+    pub fn swap(
+        &mut self,
+        image: &Image,
+        ledger: Ledger,
+        until: Option<BootTime>,
+    ) -> Result<(), DatapathError> {
         for (index, record) in ledger.records(self.ledger.len()) {
             self.ledger_map.insert(index, record, 0)?;
         }
         *self.ledger = ledger;
 
-        let next = (self.active_slot()? + 1) % SLOTS;
+        let active = self.active.get(&0, 0)? as u32;
+        let in_force = slot_in_force(active, self.terms)?;
+        let idle = (active + 1..).map(|slot| slot % SLOTS).find(|slot| *slot != active && *slot != in_force);
+        let next = idle.unwrap_or_default();
         let pages = fill(image)?;
         verify(&pages, image)?;
         if let Some(pins) = self.pins {
             pin_over(pins, next, &pages)?;
         }
+        self.wait_for_readers()?;
         self.policy.set(next, pages.map(), 0)?;
+        let end = until.map_or(0, BootTime::nanoseconds);
+        self.terms.set(next, [end, u64::from(in_force)], 0)?;
         self.active.set(0, u64::from(next), 0)?;
         Ok(())
     }
 
-    fn active_slot(&self) -> Result<u32, DatapathError> {
-        Ok(self.active.get(&0, 0)? as u32)
+    /// Returns when every program has ended that may have read an older active slot or its terms.
+    fn wait_for_readers(&mut self) -> Result<(), DatapathError> {
+        let nothing: Array<MapData, u32> = Array::create(1, 0)?;
+        Ok(self.grace.set(0, nothing.map(), 0)?)
     }
 }
 
 impl InForce {
     /// Reads the generation in force from its pins, without the daemon; `None` where there is none.
     pub fn read(pins: &Pins) -> Result<Option<Self>, DatapathError> {
-        let Some(active) = open_pin(pins, "ACTIVE")? else { return Ok(None) };
-        let active: Array<_, u64> = active.try_into()?;
-        let slot = active.get(&0, 0)? as u32;
-        let pin = pins.generation(slot);
-        if !pin.exists() {
+        let (Some(active), Some(terms)) = (open_pin(pins, "ACTIVE")?, open_pin(pins, "TERMS")?) else {
             return Ok(None);
-        }
-        let pages: Pages = Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?;
-        let image = Image::from_pages(pages.iter().collect::<Result<_, _>>()?);
-        Ok(Some(Self { slot, image }))
+        };
+        let (active, terms): (Array<_, u64>, Array<_, [u64; 2]>) = (active.try_into()?, terms.try_into()?);
+        let slot = slot_in_force(active.get(&0, 0)? as u32, &terms)?;
+        let [end, _] = terms.get(&slot, 0)?;
+        // The end of a generation that is in force again after another's end has passed with that one.
+        let until = BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now());
+        Ok(read_image(pins, slot)?.map(|image| Self { slot, image, until }))
     }
+}
+
+/// The slot that the program uses now.
+fn slot_in_force<T: Borrow<MapData>>(active: u32, terms: &Array<T, [u64; 2]>) -> Result<u32, DatapathError> {
+    let [end, fallback] = terms.get(&active, 0)?;
+    let ended = BootTime::from_nanoseconds(end).is_some_and(|end| end <= BootTime::now());
+    Ok(if ended { fallback as u32 } else { active })
+}
+
+fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
+    let pin = pins.generation(slot);
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let pages: Pages = Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?;
+    Ok(Some(Image::from_pages(pages.iter().collect::<Result<_, _>>()?)))
 }
 
 /// Opens a pinned map; `None` where it is not pinned.

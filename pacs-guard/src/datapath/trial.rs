@@ -5,7 +5,7 @@
 use aya::{TestRun, TestRunOptions, programs::Xdp};
 use pacs_guard_common::abi::CounterId;
 
-use super::{Counters, Datapath, DatapathError, Swapper};
+use super::{BootTime, Counters, Datapath, DatapathError, Swapper};
 use crate::image::{Image, Ledger};
 
 /// The program on maps of its own, with one policy.
@@ -31,7 +31,7 @@ impl Trial {
     /// Loads the program with an image in force; the ledger is the one that it was compiled with.
     pub fn new(image: &Image, ledger: Ledger) -> Result<Self, DatapathError> {
         let mut datapath = Datapath::unpinned()?;
-        datapath.swap(image, ledger)?;
+        datapath.swap(image, ledger, None)?;
         Ok(Self { datapath })
     }
 
@@ -51,7 +51,17 @@ impl Trial {
 
     /// Puts another image in force.
     pub fn swap(&mut self, image: &Image, ledger: Ledger) -> Result<(), DatapathError> {
-        self.datapath.swap(image, ledger)
+        self.datapath.swap(image, ledger, None)
+    }
+
+    /// Puts another image in force until a time; then the one that is in force now is so again.
+    pub fn swap_until(
+        &mut self,
+        image: &Image,
+        ledger: Ledger,
+        until: BootTime,
+    ) -> Result<(), DatapathError> {
+        self.datapath.swap(image, ledger, Some(until))
     }
 
     /// What runs frames and what swaps images, for two threads to use at once.

@@ -25,6 +25,8 @@ pub struct Card {
     pub loaded: Timestamp,
     /// The modes that the policy states anywhere, to say at a glance what is enforced.
     pub enforces: Enforces,
+    /// Why nothing is refused for a while, where that is so: somebody broke the glass.
+    pub bypass: Option<String>,
     /// Segments in the policy.
     pub segments: usize,
     /// Services in the policy.
@@ -60,15 +62,16 @@ impl Enforces {
 }
 
 impl Card {
-    /// The card of a policy that is compiled now.
-    pub fn new(checked: &Checked, now: Timestamp) -> Self {
+    /// The card of a policy that is compiled now, as it is written or, for a reason, with nothing refused.
+    pub fn new(checked: &Checked, now: Timestamp, bypass: Option<String>) -> Self {
         let Checked { policy, text, path, .. } = checked;
         Self {
             policy: policy.name.clone(),
             file: path.display().to_string(),
             sha256: Self::hash(text),
             loaded: now,
-            enforces: Enforces::of(policy),
+            enforces: if bypass.is_some() { Enforces::Nothing } else { Enforces::of(policy) },
+            bypass,
             segments: policy.segments.len(),
             services: policy.services.len(),
             sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),

@@ -29,6 +29,17 @@ pub struct Policy {
     pub unparsed: BTreeMap<Cause, UnparsedAction>,
 }
 
+impl Policy {
+    /// The same policy with every refusal reported and none done.
+    pub fn in_audit_mode(&self) -> Self {
+        let mut policy = self.clone();
+        policy.mode = Mode::Audit;
+        policy.services.iter_mut().for_each(|service| service.mode = None);
+        policy.segments.iter_mut().for_each(|segment| segment.mode = None);
+        policy
+    }
+}
+
 /// Whether a refusal drops the packet or only reports that it would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

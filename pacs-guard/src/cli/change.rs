@@ -1,0 +1,67 @@
+//! `reload`, `apply`, `confirm`, `rollback` and `bypass`: ask the daemon for a change, and say what came of it.
+
+use anstream::{eprint, println};
+
+use super::{
+    Exit,
+    args::{Apply, Args, Bypass},
+    block_on,
+    terminal::{self, GOOD, WARN, styled},
+};
+use crate::control::{Change, Client, ReloadResult};
+
+pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
+    // The daemon has another working folder.
+    let file = std::path::absolute(&verb.file)?;
+    run(args, &Change::Apply { file, confirm: verb.confirm })
+}
+
+pub(super) fn bypass(args: &Args, verb: &Bypass) -> anyhow::Result<Exit> {
+    let change = match (verb.duration, &verb.reason) {
+        (Some(seconds), Some(reason)) => Change::Bypass { seconds, reason: reason.clone() },
+        _ => Change::EndBypass,
+    };
+    run(args, &change)
+}
+
+pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
+    let report = block_on(async { Ok(Client::connect(&args.socket()).await?.change(change).await?) })?;
+    if args.json {
+        terminal::json(&report)?;
+    }
+    Ok(match report.result {
+        ReloadResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
+            if !args.json {
+                eprint!("{warnings}");
+                println!(
+                    "{} policy {policy} is in force as generation {generation}, after {:.1} ms",
+                    styled(GOOD, "ok"),
+                    took_us as f64 / 1e3
+                );
+                if let Some(until) = until {
+                    println!("{} it ends by itself at {until:.0}", styled(WARN, "note:"));
+                }
+                if matches!(change, Change::Apply { confirm: Some(_), .. }) {
+                    println!("`pacs-guard confirm` keeps it, `pacs-guard rollback` goes back at once");
+                }
+                for problem in &problems {
+                    anstream::eprintln!("{} {problem}", styled(WARN, "warning:"));
+                }
+            }
+            if problems.is_empty() { Exit::Fine } else { Exit::Failed }
+        }
+        ReloadResult::Invalid { rendered, .. } => {
+            if !args.json {
+                eprint!("{rendered}");
+                terminal::error("the policy is invalid; the old one stays in force");
+            }
+            Exit::Invalid
+        }
+        ReloadResult::Failed { why } => {
+            if !args.json {
+                terminal::error(&format!("the policy was not replaced: {why}"));
+            }
+            Exit::Failed
+        }
+    })
+}

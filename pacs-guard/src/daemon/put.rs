@@ -1,0 +1,120 @@
+//! Putting a policy in force: interfaces, swap, links, in the order that loses nothing.
+
+use jiff::Timestamp;
+
+use super::{Options, enforcement::StartError};
+use crate::{
+    datapath::{Attached, BootTime, Datapath, DatapathError},
+    image::{Card, compile},
+    interface::{self, Interface},
+    policy::{Checked, model::Policy},
+};
+
+/// For how long, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Term {
+    /// When the policy ends by itself, and the one that is in force now is so again.
+    pub(super) until: Option<BootTime>,
+    /// Why nothing of it is enforced.
+    pub(super) bypass: Option<String>,
+}
+
+/// An interface that the policy is for.
+pub(super) struct Wanted {
+    pub(super) interface: Interface,
+    /// Whether it is under guard already.
+    pub(super) linked: bool,
+    /// Whether a refused connection may be answered on it; `None` where the policy asks for no answers.
+    answers: Option<bool>,
+}
+
+/// The interfaces that the policy is for, each looked at before anything is changed.
+pub(super) async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, StartError> {
+    let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
+    if names.is_empty() {
+        return Err(StartError::NoInterface);
+    }
+    let known = interface::list().await?;
+    let resets = policy.services.iter().any(|service| !service.reset_to.is_empty());
+    let mut wanted = Vec::new();
+    for name in names {
+        let interface = interface::find(&known, name)?.clone();
+        if wanted.iter().any(|other: &Wanted| other.interface.index == interface.index) {
+            continue;
+        }
+        Datapath::may_attach(&options.pins, &interface)?;
+        let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
+        let linked = Datapath::is_linked(&options.pins, &interface)?;
+        wanted.push(Wanted { interface, linked, answers });
+    }
+    Ok(wanted)
+}
+
+/// What came of putting a policy in force.
+pub(super) struct Put {
+    pub(super) card: Card,
+    /// The interfaces that came under guard by it.
+    pub(super) attached: Vec<Attached>,
+    /// What the policy wants and does not get.
+    pub(super) problems: Vec<String>,
+}
+
+/// Puts a policy in force, or changes nothing.
+///
+/// No interface comes under guard before there is a policy; and where there is one, it is not replaced before
+/// every interface is under guard. Should one fail, the others are let go again.
+pub(super) fn put(
+    datapath: &mut Datapath,
+    options: &Options,
+    checked: &Checked,
+    wanted: &[Wanted],
+    term: &Term,
+) -> Result<Put, StartError> {
+    let first = if datapath.generation()? == 0 { Some(swap(datapath, checked, term)?) } else { None };
+    let mut attached: Vec<Attached> = Vec::new();
+    let done = wanted
+        .iter()
+        .filter(|wanted| !wanted.linked)
+        .try_for_each(|wanted| {
+            attached.push(datapath.attach(&wanted.interface, options.xdp_mode)?);
+            Ok(())
+        })
+        .and_then(|()| first.map_or_else(|| swap(datapath, checked, term), Ok));
+    match done {
+        Ok(card) => Ok(Put { card, attached, problems: answer(datapath, wanted)? }),
+        Err(why) => {
+            for fresh in attached {
+                options.pins.unlink(fresh.index)?;
+            }
+            Err(why)
+        }
+    }
+}
+
+fn swap(datapath: &mut Datapath, checked: &Checked, term: &Term) -> Result<Card, StartError> {
+    let card = Card::new(checked, Timestamp::now(), term.bypass.clone());
+    let mut ledger = datapath.ledger().clone();
+    let generation = datapath.generation()? + 1;
+    let image = match term.bypass {
+        None => compile(&checked.policy, &mut ledger, generation, &card)?,
+        Some(_) => compile(&checked.policy.in_audit_mode(), &mut ledger, generation, &card)?,
+    };
+    datapath.swap(&image, ledger, term.until)?;
+    Ok(card)
+}
+
+/// Lets the program answer where the policy wants it and the interface allows it; says where it does not.
+pub(super) fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, DatapathError> {
+    let mut problems = Vec::new();
+    for Wanted { interface, answers, .. } in wanted {
+        datapath.answer_on(interface, answers.unwrap_or(false))?;
+        if *answers == Some(false) {
+            problems.push(format!(
+                "{0}: `on_refuse: reset` stays silent there, for the card takes VLAN tags off and an answer \
+                 could go to another VLAN: `ethtool -K {0} rxvlan off rx-vlan-stag-hw-parse off`, then reload",
+                interface.name
+            ));
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,221 @@
+//! The files of the state folder.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use super::{Entry, Provisional};
+
+/// Why the state folder can't be used.
+#[derive(Debug, Error)]
+#[error("{}: {why}", .path.display())]
+pub struct StateError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub why: io::Error,
+}
+
+/// The state folder.
+///
+/// ```text
+/// history.jsonl            one entry a line, the oldest first
+/// policies/<sha256>.yaml   the text of each policy that was in force
+/// provisional.json         what ends by itself, while there is such a thing
+/// ```
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// The policy texts that are kept, the newest.
+const KEPT: usize = 100;
+
+impl Store {
+    /// Opens the folder; makes it where it is missing.
+    pub fn open(folder: &Path) -> Result<Self, StateError> {
+        let store = Self { folder: folder.to_owned() };
+        let policies = store.folder.join("policies");
+        DirBuilder::new().recursive(true).mode(0o700).create(&policies).map_err(at(&policies))?;
+        Ok(store)
+    }
+
+    /// Where the text of a policy is kept.
+    pub fn policy(&self, sha256: &str) -> PathBuf {
+        self.folder.join("policies").join(format!("{sha256}.yaml"))
+    }
+
+    /// Keeps the text of a policy, whole or not at all.
+    pub fn keep(&self, sha256: &str, text: &str) -> Result<(), StateError> {
+        let path = self.policy(sha256);
+        if path.exists() { Ok(()) } else { write_whole(&path, text.as_bytes()) }
+    }
+
+    /// Adds an entry to the history, and forgets the texts that no kept entry names.
+    pub fn record(&self, entry: &Entry) -> Result<(), StateError> {
+        let path = self.history_path();
+        let mut line = serde_json::to_vec(entry).map_err(io::Error::from).map_err(at(&path))?;
+        line.push(b'\n');
+        let write = |line: &[u8]| {
+            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+            file.write_all(line)?;
+            file.sync_data()
+        };
+        write(&line).map_err(at(&path))?;
+        self.forget_old_texts()
+    }
+
+    /// The history, the oldest entry first. A line that a crash has cut is left out.
+    pub fn history(&self) -> Result<Vec<Entry>, StateError> {
+        let path = self.history_path();
+        let text = match fs::read_to_string(&path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(at(&path))?,
+        };
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// What ends by itself.
+    pub fn provisional(&self) -> Result<Option<Provisional>, StateError> {
+        let path = self.provisional_path();
+        match fs::read(&path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(at(&path)(why)),
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from).map_err(at(&path)),
+        }
+    }
+
+    /// Writes down what ends by itself, or that nothing does.
+    pub fn set_provisional(&self, provisional: Option<&Provisional>) -> Result<(), StateError> {
+        let path = self.provisional_path();
+        let Some(provisional) = provisional else {
+            return match fs::remove_file(&path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => Err(at(&path)(why)),
+                _ => Ok(()),
+            };
+        };
+        let text = serde_json::to_vec(provisional).map_err(io::Error::from).map_err(at(&path))?;
+        write_whole(&path, &text)
+    }
+
+    fn history_path(&self) -> PathBuf {
+        self.folder.join("history.jsonl")
+    }
+
+    fn provisional_path(&self) -> PathBuf {
+        self.folder.join("provisional.json")
+    }
+
+    fn forget_old_texts(&self) -> Result<(), StateError> {
+        let policies = self.folder.join("policies");
+        let files: Vec<PathBuf> = fs::read_dir(&policies)
+            .map_err(at(&policies))?
+            .filter_map(|file| Some(file.ok()?.path()))
+            .collect();
+        if files.len() <= KEPT {
+            return Ok(());
+        }
+        let history = self.history()?;
+        let kept: Vec<PathBuf> =
+            history.iter().rev().take(KEPT).map(|entry| self.policy(&entry.sha256)).collect();
+        for file in files.iter().filter(|file| !kept.contains(file)) {
+            fs::remove_file(file).map_err(at(file))?;
+        }
+        Ok(())
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |why| StateError { path, why }
+}
+
+/// Writes beside the file, syncs, and renames: whoever reads it sees the old or the new one, and whole.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let beside = path.with_extension("new");
+    let write = || {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        datapath::BootTime,
+        state::{Action, Kind},
+    };
+
+    fn entry(sha256: &str) -> Entry {
+        Entry {
+            at: Timestamp::UNIX_EPOCH,
+            action: Action::Apply,
+            policy: "p".into(),
+            sha256: sha256.into(),
+            file: "p.yaml".into(),
+            generation: 1,
+            until: None,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_a_cut_line_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.history().unwrap(), []);
+        store.keep("aa", "version: 1").unwrap();
+        store.record(&entry("aa")).unwrap();
+        store.record(&entry("bb")).unwrap();
+        let path = folder.path().join("history.jsonl");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 10]).unwrap();
+        assert_eq!(store.history().unwrap(), [entry("aa")]);
+        assert_eq!(fs::read_to_string(store.policy("aa")).unwrap(), "version: 1");
+    }
+
+    #[test]
+    fn what_is_provisional_is_known_by_its_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.provisional().unwrap(), None);
+        let end = BootTime::now();
+        let provisional = Provisional::new(Kind::Unconfirmed, "new".into(), "old".into(), end);
+        store.set_provisional(Some(&provisional)).unwrap();
+        let read = store.provisional().unwrap().unwrap();
+        assert_eq!(read, provisional);
+        assert_eq!(read.end(), Some(end));
+        let path = folder.path().join("provisional.json");
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let text = fs::read_to_string(&path).unwrap().replace(boot.trim(), "another boot");
+        fs::write(&path, text).unwrap();
+        assert_eq!(store.provisional().unwrap().unwrap().end(), None);
+        store.set_provisional(None).unwrap();
+        assert_eq!(store.provisional().unwrap(), None);
+    }
+
+    #[test]
+    fn texts_that_no_kept_entry_names_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for number in 0..KEPT + 5 {
+            store.keep(&number.to_string(), "").unwrap();
+            store.record(&entry(&number.to_string())).unwrap();
+        }
+        assert!(!store.policy("4").exists());
+        assert!(store.policy("5").exists());
+    }
+}
