@@ -9,17 +9,17 @@ use super::{
 
 /// What the frames are made of. Each list holds at least one.
 #[derive(Clone, Debug)]
-pub struct Pool {
-    pub sources4: Vec<Ipv4Addr>,
-    pub sources6: Vec<Ipv6Addr>,
-    pub to4: Vec<Ipv4Addr>,
-    pub to6: Vec<Ipv6Addr>,
-    pub ports: Vec<u16>,
+pub(crate) struct Pool {
+    pub(crate) sources4: Vec<Ipv4Addr>,
+    pub(crate) sources6: Vec<Ipv6Addr>,
+    pub(crate) to4: Vec<Ipv4Addr>,
+    pub(crate) to6: Vec<Ipv6Addr>,
+    pub(crate) ports: Vec<u16>,
 }
 
 /// An endless run of frames, the same for the same seed.
 #[derive(Clone, Debug)]
-pub struct Generator {
+pub(crate) struct Generator {
     random: Random,
     pool: Pool,
 }
@@ -33,7 +33,7 @@ impl Iterator for Generator {
 }
 
 impl Generator {
-    pub fn new(seed: u64, pool: Pool) -> Self {
+    pub(crate) fn new(seed: u64, pool: Pool) -> Self {
         Self { random: Random::new(seed), pool }
     }
 
