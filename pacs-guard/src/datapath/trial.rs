@@ -88,6 +88,21 @@ impl Runner<'_> {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         Ok(self.program.test_run(options)?.return_value != XDP_PASS)
     }
+
+    /// Runs one frame of which only so many bytes lie in the first buffer; whether it is dropped.
+    ///
+    /// # Errors
+    /// Before Linux 6.18, which is the first that lets a test run choose.
+    pub fn drops_split(&self, frame: &[u8], first_buffer: u32) -> Result<bool, DatapathError> {
+        // struct xdp_md of linux/bpf.h: six u32, of which `data_end` is the second.
+        let mut context = [0; 24];
+        if let Some(data_end) = context.get_mut(4..8) {
+            data_end.copy_from_slice(&first_buffer.to_ne_bytes());
+        }
+        let options =
+            TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::new() };
+        Ok(self.program.test_run(options)?.return_value == XDP_DROP)
+    }
 }
 
 impl Counters {
