@@ -89,7 +89,10 @@ fn a_bad_file_changes_nothing() {
 #[test]
 fn fifty_at_once_each_hear_of_their_own() {
     let site = Site::new();
-    let daemon = site.guard(&[]);
+    let mut daemon = site.guard(&[]);
+    let files = format!("/proc/{}/fd", daemon.process().id());
+    let open_files = || std::fs::read_dir(&files).unwrap().count();
+    let before = open_files();
     let mut generations = BTreeSet::new();
     for child in reloads(&daemon, 50) {
         let output = child.wait_with_output().unwrap();
@@ -100,6 +103,8 @@ fn fifty_at_once_each_hear_of_their_own() {
     }
     assert_eq!(generations, (2..=51).collect(), "each reload is a generation of its own");
     assert_eq!(site.status()["generation"], 51);
+    // Nothing of fifty generations stays open; the connections of those who asked close a moment later.
+    wait_for("the daemon to close what it opened", PATIENCE, || Ok(open_files() <= before)).unwrap();
 
     site.write("version: 1\n");
     for child in reloads(&daemon, 10) {
