@@ -19,5 +19,6 @@ mod frames;
 mod life;
 mod orthanc;
 mod reload;
+mod resets;
 mod traffic;
 mod xdp_mode;
