@@ -98,7 +98,7 @@ segments: { modalities: { sources: [10.20.0.0/24], services: [dicom] } }
 /// Compiles a policy with what is booked already.
 pub(crate) fn image(text: &str, ledger: &mut Ledger, generation: u64) -> Image {
     let checked = policy::parse(Path::new("policy.yaml"), text).unwrap_or_else(|why| panic!("{why}"));
-    let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH);
+    let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH, None);
     compile(&checked.policy, ledger, generation, &card).unwrap()
 }
 

@@ -133,7 +133,7 @@ fn a_swap_under_load_misjudges_no_frame_and_loses_no_count() {
         let swapping = scope.spawn(|| {
             for swap in (1..).take_while(|_| !done.load(Ordering::SeqCst)) {
                 begun.store(swap, Ordering::SeqCst);
-                swapper.swap(&images[swap % TURNS], ledger.clone()).unwrap();
+                swapper.swap(&images[swap % TURNS], ledger.clone(), None).unwrap();
                 over.store(swap, Ordering::SeqCst);
             }
         });

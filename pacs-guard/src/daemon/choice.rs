@@ -22,10 +22,10 @@ impl Choice {
     /// The configured file; unless an earlier daemon left a policy that still waits to be confirmed, or that nobody
     /// confirmed in time; or, where the file is bad, the last good policy.
     pub(super) fn make(options: &Options, store: &Store) -> Result<Self, StartError> {
-        if let Some(provisional) = store.provisional()? {
-            if let Some(choice) = Self::provisional(options, store, &provisional)? {
-                return Ok(choice);
-            }
+        if let Some(provisional) = store.provisional()?
+            && let Some(choice) = Self::provisional(options, store, &provisional)?
+        {
+            return Ok(choice);
         }
         let rejected = match policy::read(&options.policy) {
             Ok(checked) => return Ok(Self { checked, action: Action::Start, kept: None }),

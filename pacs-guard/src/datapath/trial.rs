@@ -101,7 +101,7 @@ impl Runner<'_> {
         }
         let options =
             TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::new() };
-        Ok(self.program.test_run(options)?.return_value == XDP_DROP)
+        Ok(self.program.test_run(options)?.return_value != XDP_PASS)
     }
 }
 

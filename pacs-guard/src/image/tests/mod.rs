@@ -26,6 +26,7 @@ const PORTS: [u16; 8] = [1, 103, 104, 105, 11_112, 11_113, 65_534, 65_535];
 
 fn compiled(policy: &Policy, ledger: &mut Ledger) -> Image {
     let card = Card {
+        bypass: None,
         policy: policy.name.clone(),
         file: String::new(),
         sha256: String::new(),
