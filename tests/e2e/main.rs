@@ -18,6 +18,7 @@ mod explain;
 mod frames;
 mod life;
 mod orthanc;
+mod provisional;
 mod reload;
 mod resets;
 mod traffic;

@@ -77,7 +77,7 @@ fn source_route(options: &[u8]) -> bool {
     match options {
         [] | [0, ..] => false,
         [1, rest @ ..] => source_route(rest),
-        [131 | 137, ..] => true,
+        [131 | 137, _, ..] => true,
         [_, length, ..] if *length >= 2 => {
             source_route(options.get(usize::from(*length)..).unwrap_or_default())
         }

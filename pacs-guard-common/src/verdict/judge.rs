@@ -1,6 +1,6 @@
 //! The order of the verdict, from a frame to a ruling.
 
-use super::{PolicyView, Reason};
+use super::{PolicyView, Reason, Verdict};
 use crate::{
     abi::{Ruling, TCP_PORTS},
     packet::{Cause, Content, Frame, Packet, Parsed, Transport, parse},
@@ -44,10 +44,13 @@ fn rule<V: PolicyView>(packet: &Packet, content: Content, view: &V) -> Option<Ru
     };
     let header = view.header()?;
     if packet.source_routed {
-        // The destination is only the next hop, so it can't tell whether the service is meant.
-        return view.unparsed(&header, Cause::SourceRoute);
-    }
-    if !view.covers(&header, service, packet.destination)? {
+        let ruling = view.unparsed(&header, Cause::SourceRoute)?;
+        if !matches!(ruling.verdict, Verdict::Pass) {
+            return Some(ruling);
+        }
+        // Let pass as a source route, it is still judged by its source. The destination is only the next hop,
+        // so it can't tell whether the service is meant.
+    } else if !view.covers(&header, service, packet.destination)? {
         return Some(Ruling::pass(Reason::NotProtected));
     }
     view.ruling(&header, packet.source, service)

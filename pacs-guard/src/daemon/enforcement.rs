@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     control::{self, Change, ReloadResult},
-    datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream},
+    datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, may_use_bpf},
     image::{Booking, Card, CompileError},
     interface::{self, InterfaceError},
     policy::{self, Checked, Rejected, model::Policy},
@@ -98,6 +98,7 @@ pub(super) struct Enforcement {
 impl Enforcement {
     /// Opens the control socket and puts the policy in force, on what is pinned already or on new maps and links.
     pub(super) async fn start(options: &Options) -> Result<(Self, EventStream, UnixListener), StartError> {
+        may_use_bpf()?;
         let store = Store::open(&options.state_dir)?;
         let choice = Choice::make(options, &store)?;
         if !choice.checked.warnings.is_empty() {

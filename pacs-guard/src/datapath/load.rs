@@ -215,7 +215,7 @@ pub(super) fn read_ledger(map: &HashMap<MapData, u32, Record>) -> Result<Ledger,
 }
 
 /// Names what the caller lacks, instead of a bare EPERM from the middle of a load.
-fn may_use_bpf() -> Result<(), DatapathError> {
+pub fn may_use_bpf() -> Result<(), DatapathError> {
     const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     // Before Linux 5.8 there was only the one that is all of them.

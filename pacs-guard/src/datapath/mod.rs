@@ -18,7 +18,7 @@ pub use boot_time::BootTime;
 pub use counters::Counters;
 pub use error::{DatapathError, chain};
 pub use events::EventStream;
-pub use load::{Datapath, LogLevel};
+pub use load::{Datapath, LogLevel, may_use_bpf};
 pub use log::ProgramLog;
 pub use pins::Pins;
 pub use swap::{InForce, Swapper};
