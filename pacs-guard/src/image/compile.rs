@@ -14,7 +14,7 @@ use super::{
     ranges::{Item, Range, Sets, Width, flatten},
     tree::{KeyRange, plant},
 };
-use crate::policy::model::{Mode, Policy, Segment, Service, Transport, UnparsedAction};
+use crate::policy::model::{Mode, Policy, Service, Transport, UnparsedAction};
 
 /// Why a policy has no image.
 #[derive(Debug, Error)]
@@ -79,7 +79,7 @@ pub fn compile(
 
 /// The prefixes of the segments, and behind them those of the services' `reset_to`, as if each service had
 /// one more segment for it.
-fn items(policy: &Policy) -> impl Iterator<Item = Item> {
+pub(super) fn items(policy: &Policy) -> impl Iterator<Item = Item> {
     let segments = policy.segments.iter().zip(0..).flat_map(|(segment, number)| {
         let sources = segment.sources.iter().map(move |source| Item::source(source.prefix, number));
         sources.chain(segment.except.iter().map(move |source| Item::except(source.prefix, number)))
@@ -156,27 +156,10 @@ fn rows(
     let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
     let mut starts = Vec::with_capacity(sets.members().len());
     for set in sets.members() {
-        let members = || {
-            set.iter().filter_map(|number| {
-                let number = *number as usize;
-                Some((policy.segments.get(number)?, names.get(number)?))
-            })
-        };
         let row = policy.services.iter().enumerate().map(|(index, service)| {
-            let (segment, reason) = match members().find(|(segment, _)| segment.services.contains(&index)) {
-                Some((_, name)) => (Some(name), Reason::Allowed),
-                None => match members().next() {
-                    Some((_, name)) => (Some(name), Reason::ServiceNotAllowed),
-                    None => (None, Reason::NotInSegment),
-                },
-            };
-            let verdict = match (reason, mode(policy, service, members().map(|(segment, _)| segment))) {
-                (Reason::Allowed, _) => Verdict::Allow,
-                (_, Mode::Enforce) => Verdict::Drop,
-                (_, Mode::Audit) => Verdict::WouldDrop,
-            };
+            let Outcome { segment, reason, verdict } = outcome(policy, set, index, service);
             let booking = Booking {
-                segment: segment.cloned(),
+                segment: segment.and_then(|number| names.get(number).cloned()),
                 service: Some(Arc::from(service.name.as_str())),
                 reason,
                 verdict,
@@ -194,9 +177,37 @@ fn rows(
     Ok(starts.into_iter().map(|start| (base + start) as u64).collect())
 }
 
-/// The segment's mode, most specific first, else the service's, else the policy's.
-fn mode<'a>(policy: &Policy, service: &Service, mut members: impl Iterator<Item = &'a Segment>) -> Mode {
-    members.find_map(|segment| segment.mode).or(service.mode).unwrap_or(policy.mode)
+/// What a source gets of a service.
+pub(super) struct Outcome {
+    /// The number of the segment that decides.
+    segment: Option<usize>,
+    reason: Reason,
+    pub(super) verdict: Verdict,
+}
+
+/// What the sources in a set of segments get of a service.
+pub(super) fn outcome(policy: &Policy, set: &[u32], index: usize, service: &Service) -> Outcome {
+    let members = || {
+        set.iter().filter_map(|number| {
+            let number = *number as usize;
+            Some((number, policy.segments.get(number)?))
+        })
+    };
+    let (segment, reason) = match members().find(|(_, segment)| segment.services.contains(&index)) {
+        Some((number, _)) => (Some(number), Reason::Allowed),
+        None => match members().next() {
+            Some((number, _)) => (Some(number), Reason::ServiceNotAllowed),
+            None => (None, Reason::NotInSegment),
+        },
+    };
+    // The segment's mode, most specific first, else the service's, else the policy's.
+    let mode = members().find_map(|(_, segment)| segment.mode).or(service.mode).unwrap_or(policy.mode);
+    let verdict = match (reason, mode) {
+        (Reason::Allowed, _) => Verdict::Allow,
+        (_, Mode::Enforce) => Verdict::Drop,
+        (_, Mode::Audit) => Verdict::WouldDrop,
+    };
+    Outcome { segment, reason, verdict }
 }
 
 fn plant_v4(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u64) -> u32 {
@@ -239,7 +250,7 @@ fn plant_v6(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u
 }
 
 /// The ranges with their first and last addresses.
-fn closed(ranges: &[Range], width: Width) -> impl Iterator<Item = (u128, u128, &Range)> {
+pub(super) fn closed(ranges: &[Range], width: Width) -> impl Iterator<Item = (u128, u128, &Range)> {
     let ends = ranges.iter().skip(1).map(|next| next.first - 1).chain([width.last()]);
     ranges.iter().zip(ends).map(|(range, last)| (range.first, last, range))
 }

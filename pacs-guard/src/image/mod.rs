@@ -5,6 +5,7 @@ mod compile;
 mod contents;
 mod ledger;
 mod ranges;
+mod reach;
 mod tree;
 
 #[cfg(test)]
@@ -14,3 +15,4 @@ pub use card::{Card, Enforces};
 pub use compile::{CompileError, compile};
 pub use contents::Image;
 pub use ledger::{Booking, Ledger, LedgerFull, Record};
+pub use reach::{Reach, Size};
