@@ -24,7 +24,7 @@ use crate::lab::{Daemon, Host, Lab, PATIENCE, ip};
 
 /// Frames between two looks at what came back: under half of the 256 that a veth's ring holds.
 const BATCH: usize = 100;
-const BEACON: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
+const BEACON: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
 const POLICY: &str = include_str!("policy.yaml");
 
 /// What the stack let a peer see of a port.
@@ -177,7 +177,11 @@ impl Bench {
 fn answer(frame: &[u8]) -> Option<Answer> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let (host, peer): (IpAddr, IpAddr) = match packet.net? {
-        NetSlice::Ipv4(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
+        NetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let peer = routed_to(header.options()).unwrap_or(header.destination_addr());
+            (header.source_addr().into(), peer.into())
+        }
         NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
         NetSlice::Arp(_) => return None,
     };
@@ -188,6 +192,20 @@ fn answer(frame: &[u8]) -> Option<Answer> {
     }
     let kind = if tcp.rst() { Kind::Reset } else { Kind::SynAck };
     Some(Answer { peer, peer_port: tcp.destination_port(), port: tcp.source_port(), kind })
+}
+
+/// Where a source route leads in the end, if the packet has hops before it: the host answers on the way back.
+fn routed_to(mut options: &[u8]) -> Option<Ipv4Addr> {
+    loop {
+        options = match *options {
+            [1, ref rest @ ..] => rest,
+            [131 | 137, length, pointer, ..] if pointer <= length => {
+                return options.get(..length.into())?.last_chunk().map(|last: &[u8; 4]| (*last).into());
+            }
+            [2..=255, length @ 2..=255, ..] => options.get(length.into()..)?,
+            _ => return None,
+        };
+    }
 }
 
 /// A cable of its own between the two, beside the lab's switch: a bridge would judge frames too.
@@ -206,7 +224,7 @@ fn lay_wire(pacs: &Host, sender: &Host) -> Result<()> {
         ip(&format!("-n {a} address add {address}/16 dev wire"))?;
     }
     ip(&format!("-n {a} address add {PACS6}/64 dev wire nodad"))?;
-    for gateway in ["10.76.0.1", "fd76::1"] {
+    for gateway in ["192.168.0.1", "fd76::1"] {
         ip(&format!("-n {a} neighbour replace {gateway} lladdr {mac} dev wire nud permanent"))?;
         ip(&format!("-n {a} route add default via {gateway} dev wire"))?;
     }

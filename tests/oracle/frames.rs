@@ -10,16 +10,13 @@ use crate::{
 pub(crate) const SENDER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(crate) const PACS_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// The addresses of the host under test, each of them its own.
-pub(crate) const PACS4: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 76, 0, 2), Ipv4Addr::new(10, 76, 0, 3)];
+pub(crate) const PACS4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 0, 2), Ipv4Addr::new(192, 168, 0, 3)];
 pub(crate) const PACS6: Ipv6Addr = Ipv6Addr::new(0xfd76, 0, 0, 0, 0, 0, 0, 2);
 /// The ports that the policy protects, and ports that it does not; something listens on each.
 pub(crate) const PROTECTED_TCP: u16 = 104;
 pub(crate) const PROTECTED_UDP: u16 = 5104;
 pub(crate) const OPEN_TCP: u16 = 80;
 pub(crate) const OPEN_UDP: u16 = 5080;
-/// Source ports count up from here.
-const SOURCE_PORT: u16 = 20_000;
-
 /// One packet, whole or in fragments, from a source that no other packet has.
 pub(crate) struct Case {
     pub(crate) number: u32,
@@ -28,13 +25,25 @@ pub(crate) struct Case {
     pub(crate) frames: Vec<Vec<u8>>,
 }
 
-/// The case that a sender's address and port belong to.
-pub(crate) fn number_of(peer: IpAddr, port: u16) -> u32 {
-    let low = match peer {
-        IpAddr::V4(address) => address.to_bits() as u16,
-        IpAddr::V6(address) => address.to_bits() as u16,
-    };
-    u32::from(port.wrapping_sub(SOURCE_PORT)) << 16 | u32::from(low)
+/// Cases that have a source address of their own: half of 10.0.0.0/8.
+const MOST: u32 = 1 << 23;
+
+/// A source for a case, in the allowlist or not.
+fn source(number: u32, six: bool, refused: bool) -> IpAddr {
+    assert!(number < MOST, "too many cases for one run");
+    if six {
+        Ipv6Addr::from_bits(if refused { 0xfd77 } else { 0xfd78 } << 112 | u128::from(number)).into()
+    } else {
+        Ipv4Addr::from_bits(if refused { 10 << 24 } else { 10 << 24 | MOST } | number).into()
+    }
+}
+
+/// The case that a source belongs to, and whether the allowlist leaves it out.
+pub(crate) fn read_source(source: IpAddr) -> (u32, bool) {
+    match source {
+        IpAddr::V4(address) => (address.to_bits() & (MOST - 1), address.to_bits() & MOST == 0),
+        IpAddr::V6(address) => (address.to_bits() as u32, address.segments()[0] == 0xfd77),
+    }
 }
 
 /// Makes a case; the same one for the same seed and number.
@@ -42,20 +51,11 @@ pub(crate) fn case(seed: u64, number: u32) -> Case {
     let mut maker = Maker { dice: Dice::new(seed, number), number, traits: Vec::new() };
     let dice = &mut maker.dice;
     let (six, refused) = (dice.percent(50), dice.percent(80));
-    let low = number as u16;
-    let (source, destination): (IpAddr, IpAddr) = if six {
-        let net = if refused { 0xfd77 } else { 0xfd78 };
-        (Ipv6Addr::new(net, 0, 0, 0, 0, 0, 0, low).into(), PACS6.into())
-    } else {
-        let net = if refused { 77 } else { 78 };
-        (Ipv4Addr::new(10, net, (low >> 8) as u8, low as u8).into(), dice.pick(&PACS4).into())
-    };
+    let source = source(number, six, refused);
+    let destination = if six { PACS6.into() } else { dice.pick(&PACS4).into() };
     let protocol = if dice.percent(70) { TCP } else { UDP };
-    let mut packets = if six {
-        maker.packets6(protocol, (source, destination))
-    } else {
-        maker.packets4(protocol, (source, destination))
-    };
+    let ends = (source, destination);
+    let mut packets = if six { maker.packets6(protocol, ends) } else { maker.packets4(protocol, ends) };
     if maker.dice.percent(40) {
         maker.mutate(&mut packets, six);
     }
@@ -78,7 +78,8 @@ impl Maker {
 
     /// A segment or datagram to a protected port or an open one.
     fn transport(&mut self, protocol: u8, ends: (IpAddr, IpAddr), open: bool) -> Vec<u8> {
-        let source = SOURCE_PORT + (self.number >> 16) as u16;
+        // A peer's own DICOM port may ask too.
+        let source = if self.dice.percent(10) { PROTECTED_TCP } else { self.dice.next() as u16 | 1 };
         let long = self.dice.percent(20);
         let length = self.dice.below(if long { 900 } else { 40 });
         let payload = self.dice.bytes(length);
@@ -98,13 +99,13 @@ impl Maker {
     fn packets4(&mut self, protocol: u8, mut ends: (IpAddr, IpAddr)) -> Vec<Vec<u8>> {
         if protocol == UDP && self.dice.percent(5) {
             self.is("broadcast");
-            ends.1 = self.dice.pick(&[[255; 4], [10, 76, 255, 255], [224, 0, 0, 1]]).into();
+            ends.1 = self.dice.pick(&[[255; 4], [192, 168, 255, 255], [224, 0, 0, 1]]).into();
         }
         let open = self.dice.percent(50);
         let mut final_ends = ends;
         let options = if self.dice.percent(40) { self.options(&mut final_ends) } else { Vec::new() };
         let segment = self.transport(protocol, final_ends, open);
-        let id = (self.number >> 16) as u16 + 1;
+        let id = self.dice.next() as u16;
         if !self.dice.percent(40) {
             let dont = self.dice.pick(&[0, 0x4000, 0x8000]);
             return vec![ipv4(ends, protocol, id, dont, &options, &segment)];
@@ -133,26 +134,24 @@ impl Maker {
                 4 => vec![130, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                 5 => vec![self.dice.byte(), self.dice.byte()],
                 6 => vec![0],
-                _ => self.source_route(ends),
+                _ => {
+                    let hop = self.dice.pick(&PACS4).octets();
+                    [&[self.dice.pick(&[131, 137]), 7, self.dice.pick(&[4, 8])], &hop[..]].concat()
+                }
             };
-            if bytes.len() + option.len() <= 40 {
-                bytes.extend(option);
+            if bytes.len() + option.len() > 40 {
+                break;
             }
+            if let [131 | 137, 7, pointer, hop @ ..] = option.as_slice() {
+                self.is("source-route");
+                // Linux walks it to its last address, its own, and delivers there.
+                if *pointer == 4 {
+                    ends.1 = <[u8; 4]>::try_from(hop).unwrap().into();
+                }
+            }
+            bytes.extend(option);
         }
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
-    /// A source route over addresses of the host itself: Linux walks it to the last and delivers there.
-    fn source_route(&mut self, ends: &mut (IpAddr, IpAddr)) -> Vec<u8> {
-        self.is("source-route");
-        let hop = self.dice.pick(&PACS4);
-        let walked = self.dice.percent(50);
-        let mut bytes = vec![self.dice.pick(&[131, 137]), 7, if walked { 8 } else { 4 }];
-        bytes.extend(hop.octets());
-        if !walked {
-            ends.1 = hop.into();
-        }
         bytes
     }
 
@@ -180,7 +179,7 @@ impl Maker {
             std::mem::swap(&mut inner, &mut outer);
         }
         let (first, body) = chain(&inner, protocol, segment);
-        let id = (self.number >> 16) + 1;
+        let id = self.dice.next() as u32;
         if self.dice.percent(20) {
             self.is("atomic");
             let header = fragment_header(first, self.dice.byte(), 0, false, id);

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use bench::{Answer, Bench, Kind, Setup};
-use frames::{Case, OPEN_TCP, OPEN_UDP, case, number_of};
+use frames::{Case, PROTECTED_TCP, PROTECTED_UDP, case, read_source};
 use pacs_guard::image::{Card, Image, Ledger, compile};
 use pacs_guard::policy;
 use pacs_guard_common::{
@@ -26,7 +26,7 @@ use pacs_guard_common::{
 };
 
 /// Frames by default, so that CI spends about a minute here.
-const FRAMES: usize = 200_000;
+const FRAMES: usize = 300_000;
 
 /// What must have reached a protected port where nobody guards it, else the guard was tried with nothing.
 const ATTACKS: [&str; 9] = [
@@ -103,7 +103,7 @@ fn compare(seed: u64, frames: usize, source_routes: bool) {
     let (bare, guarded) = (on_a_thread(false), on_a_thread(true));
     let guard = Guard::new();
     let tell = |answer: &Answer| {
-        let case = case(seed, number_of(answer.peer, answer.peer_port));
+        let case = asked(seed, answer);
         let frames: Vec<_> = case.frames.iter().map(|frame| guard.reason(frame).name()).collect();
         format!("case {} {:?}: {answer:?}; judged {frames:?}", case.number, case.traits)
     };
@@ -128,7 +128,7 @@ fn compare(seed: u64, frames: usize, source_routes: bool) {
     let mut excused = BTreeMap::<_, u32>::new();
     let mut lost = Vec::new();
     for answer in bare.answers.difference(&guarded.answers).filter(|answer| !forbidden(answer)) {
-        let case = case(seed, number_of(answer.peer, answer.peer_port));
+        let case = asked(seed, answer);
         match case.frames.iter().map(|frame| guard.reason(frame)).find(excuse) {
             Some(reason) => *excused.entry(reason.name()).or_default() += 1,
             None => lost.push(tell(answer)),
@@ -141,7 +141,7 @@ fn compare(seed: u64, frames: usize, source_routes: bool) {
     let won = guarded.answers.difference(&bare.answers);
     let won: Vec<_> = won
         .filter(|answer| {
-            let case = case(seed, number_of(answer.peer, answer.peer_port));
+            let case = asked(seed, answer);
             !case.frames.iter().any(|frame| guard.drops(frame))
         })
         .map(tell)
@@ -170,20 +170,22 @@ fn compare(seed: u64, frames: usize, source_routes: bool) {
     }
 }
 
+/// The case that was answered.
+fn asked(seed: u64, answer: &Answer) -> Case {
+    case(seed, read_source(answer.peer).0)
+}
+
 /// Whether a refused source had an answer from a protected port.
 fn forbidden(answer: &Answer) -> bool {
-    let open = [OPEN_TCP, OPEN_UDP].contains(&answer.port);
-    let refused = match answer.peer {
-        std::net::IpAddr::V4(address) => address.octets()[1] == 77,
-        std::net::IpAddr::V6(address) => address.segments()[0] == 0xfd77,
-    };
-    refused && !open
+    let protected = [PROTECTED_TCP, PROTECTED_UDP].contains(&answer.port);
+    let (_, refused) = read_source(answer.peer);
+    refused && protected
 }
 
 fn by_trait<'a>(seed: u64, answers: impl Iterator<Item = &'a Answer>) -> BTreeMap<&'static str, u32> {
     let mut counts = BTreeMap::new();
     for answer in answers {
-        let Case { traits, .. } = case(seed, number_of(answer.peer, answer.peer_port));
+        let Case { traits, .. } = asked(seed, answer);
         let kind = match answer.kind {
             Kind::SynAck => "(SYN-ACK)",
             Kind::Reset => "(RST)",

@@ -64,6 +64,23 @@ pub enum DatapathError {
         /// What the system said.
         why: io::Error,
     },
+    /// The kernel refuses, and is older than a feature that is used.
+    #[error(
+        "this is Linux {running}, and pacs-guard needs {needed} or later for {feature}; the kernel said: {why}"
+    )]
+    OldKernel {
+        /// The kernel's version.
+        running: String,
+        /// The version that would do.
+        needed: String,
+        /// What sets it.
+        feature: &'static str,
+        /// The refusal.
+        why: Box<Self>,
+    },
+    /// The limit of open files can't be read or set.
+    #[error("the limit of open files: {0}")]
+    Limits(io::Error),
     /// The object can't be loaded.
     #[error("the kernel refuses the XDP object: {}", chain(.0))]
     Load(#[from] EbpfError),

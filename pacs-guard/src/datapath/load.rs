@@ -13,10 +13,10 @@ use pacs_guard_common::abi::{
     BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, MAX_INTERFACES, Page, SLOTS,
 };
 
-use super::{DatapathError, EventStream, Pins, log::ProgramLog};
+use super::{DatapathError, EventStream, Pins, kernel_version::refused, log::ProgramLog};
 use crate::image::{Ledger, Record};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pacs-guard.bpf.o"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pacs-guard.bpf.o"));
 pub(super) const PROGRAM: &str = "pacs_guard";
 
 /// What a pinned map must look like before it is adopted: the loader itself never compares.
@@ -116,8 +116,8 @@ impl Datapath {
                 loader.map_pin_path(layout.name, pins.map(layout.name));
             }
         }
-        let mut ebpf = loader.load(OBJECT)?;
-        program(&mut ebpf)?.load()?;
+        let mut ebpf = loader.load(OBJECT).map_err(refused)?;
+        program(&mut ebpf)?.load().map_err(refused)?;
         let ledger_map = open_ledger(pins.as_ref())?;
         let ledger = read_ledger(&ledger_map)?;
         Ok(Self {
@@ -150,18 +150,14 @@ impl Datapath {
         &self.ledger
     }
 
-    /// Instructions that the verifier walked through to prove the program safe.
-    pub fn verified_instructions(&mut self) -> Result<Option<u32>, DatapathError> {
-        Ok(self.program()?.info()?.verified_instruction_count())
-    }
-
     /// The program.
     pub(super) fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
         program(&mut self.ebpf)
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
+/// The program in a loaded object.
+pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
     let program = ebpf.program_mut(PROGRAM).ok_or(DatapathError::Missing("program pacs_guard"))?;
     Ok(program.try_into()?)
 }

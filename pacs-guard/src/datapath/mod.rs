@@ -7,11 +7,13 @@ mod boot_time;
 mod counters;
 mod error;
 mod events;
+mod kernel_version;
 mod load;
 mod log;
 mod pins;
 mod swap;
 mod trial;
+mod verifier;
 
 pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_program};
 pub use boot_time::BootTime;
@@ -23,3 +25,4 @@ pub use log::ProgramLog;
 pub use pins::Pins;
 pub use swap::{InForce, Swapper};
 pub use trial::{Answer, Runner, SHORTEST_FRAME, Trial};
+pub use verifier::{Verified, verify};
