@@ -165,9 +165,10 @@ impl Maker {
         let (mut inner, mut outer) = (Vec::new(), Vec::new());
         if self.dice.percent(45) {
             self.is("extension-headers");
-            let bound = if self.dice.percent(10) { 12 } else { 3 };
-            for place in 0..=self.dice.below(bound) {
-                inner.push(self.extension(place == 0));
+            // A long chain is one that Linux walks to its end, so that the bound is all that stops it.
+            let long = self.dice.percent(10);
+            for place in 0..=self.dice.below(if long { 12 } else { 3 }) {
+                inner.push(if long { options6(60, place % 2) } else { self.extension(place == 0) });
             }
         }
         if !self.dice.percent(40) {
@@ -201,14 +202,8 @@ impl Maker {
     /// An extension header: its type, and its bytes without the first, which names the header behind it.
     fn extension(&mut self, may_be_hop_by_hop: bool) -> (u8, Vec<u8>) {
         let units = if self.dice.percent(90) { self.dice.below(3) } else { self.dice.below(20) };
-        let options = |kind| {
-            // One PadN over all the rest (RFC 8200 section 4.2).
-            let mut bytes = vec![units as u8, 1, units as u8 * 8 + 4];
-            bytes.resize(7 + units * 8, 0);
-            (kind, bytes)
-        };
         match self.dice.below(9) {
-            0 | 1 if may_be_hop_by_hop => options(0),
+            0 | 1 if may_be_hop_by_hop => options6(0, units),
             2 => {
                 self.is("authentication");
                 (51, [vec![4, 0, 0], self.dice.bytes(20)].concat())
@@ -226,7 +221,7 @@ impl Maker {
                 header.remove(0);
                 (44, header)
             }
-            _ => options(60),
+            _ => options6(60, units),
         }
     }
 
@@ -356,6 +351,14 @@ impl Dice {
     fn pick_piece(&mut self, pieces: &[Piece]) -> Piece {
         pieces[self.below(pieces.len())].clone()
     }
+}
+
+/// An extension header with one option for experiments, which a host skips (RFC 4727). Padding as long as that Linux
+/// would drop.
+fn options6(kind: u8, units: usize) -> (u8, Vec<u8>) {
+    let mut bytes = vec![units as u8, 0x1e, units as u8 * 8 + 4];
+    bytes.resize(7 + units * 8, 0);
+    (kind, bytes)
 }
 
 /// Sets extension headers before a body of the type `last`; returns the type of the first.

@@ -46,8 +46,12 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
         if !is_extension(header) {
             return Ok(Payload::OtherProtocol);
         }
-        // A first fragment must hold the whole chain (RFC 7112), and Linux drops it where it does not.
+        // A first fragment must hold the whole chain (RFC 7112). Linux takes one that ends between two headers, and
+        // finds the next in the second fragment. Padding behind the packet's end is no header, whatever it looks like.
         let cut = if first_fragment { Cause::Fragment } else { Cause::Truncated };
+        if at + 4 > end {
+            return Err(cut);
+        }
         let [next, length, third, fourth]: [u8; 4] = frame.read(at).ok_or(cut)?;
         let end_of_header = match header {
             FRAGMENT => {
@@ -81,4 +85,30 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
 #[inline(always)]
 const fn is_extension(header: u8) -> bool {
     matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+
+    use crate::packet::{Cause, Content, parse};
+
+    /// Found by the oracle: Linux answered on a protected port, for padding was taken for the end of a chain whose rest
+    /// came in the second fragment.
+    #[test]
+    fn padding_behind_a_cut_chain_is_no_header() {
+        const NOT_IP: u8 = 39;
+        let mut frame = vec![0; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 16, super::FRAGMENT, 64]);
+        frame.extend([0xfd; 32]);
+        // The first fragment, with more to come, ends behind one whole header that announces another.
+        frame.extend([super::DESTINATION, 0, 0, 1, 0, 0, 0, 9]);
+        frame.extend([super::DESTINATION, 0, 0x1e, 4, 0, 0, 0, 0]);
+        for padding in [0, 1, 4, 40] {
+            frame.resize(14 + 40 + 16 + padding, NOT_IP);
+            let found = parse(&frame.as_slice()).content;
+            assert_eq!(found, Content::Unparsed(Cause::Fragment), "{padding} bytes of padding");
+        }
+    }
 }
