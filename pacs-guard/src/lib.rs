@@ -12,5 +12,6 @@ pub mod echo;
 pub mod explain;
 pub mod image;
 pub mod interface;
+pub mod plan;
 pub mod policy;
 pub mod state;

@@ -205,7 +205,7 @@ struct Guard(Image);
 impl Guard {
     fn new() -> Self {
         let checked = policy::parse(Path::new("policy.yaml"), include_str!("policy.yaml")).unwrap();
-        let card = Card::new(&checked, jiff::Timestamp::now());
+        let card = Card::new(&checked, jiff::Timestamp::now(), None);
         Self(compile(&checked.policy, &mut Ledger::default(), 1, &card).unwrap())
     }
 

@@ -54,7 +54,7 @@ mod tests {
         ] {
             let found = lacking(running);
             assert_eq!(found.is_some(), lacks, "{running}");
-            for (needed, feature) in found {
+            if let Some((needed, feature)) = found {
                 assert_eq!(needed, oldest);
                 assert!(feature.contains("xdp.frags"));
             }
