@@ -94,7 +94,7 @@ pub(super) enum Verb {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PolicyFile {
-    /// The policy file
+    /// The policy: a file and the folder `policies.d` beside it, or a folder of `*.yaml`
     #[arg(
         long,
         env = "PACS_GUARD_POLICY",
@@ -128,7 +128,7 @@ pub(super) struct Run {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// Policy files
+    /// Policies, each a file and the folder `policies.d` beside it, or a folder of `*.yaml`
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 }

@@ -1,7 +1,5 @@
 //! Which policy a starting daemon puts in force.
 
-use std::path::Path;
-
 use super::{Options, enforcement::StartError};
 use crate::{
     datapath::InForce,
@@ -33,7 +31,7 @@ impl Choice {
         };
         let history = store.history()?;
         let last = history.iter().rev().find(|entry| entry.lasting());
-        match last.map(|entry| kept(store, &entry.sha256)) {
+        match last.map(|entry| store.read(&entry.sha256)) {
             Some(Ok(checked)) => {
                 tracing::error!("{}", rejected.render(false));
                 tracing::error!(
@@ -57,7 +55,7 @@ impl Choice {
         let card = in_force.and_then(|in_force| in_force.image.card());
         let goes_on = until.is_some() && until == provisional.end();
         if let Some(card) = card.filter(|card| goes_on && card.sha256 == provisional.sha256) {
-            let checked = kept(store, &provisional.sha256)?;
+            let checked = store.read(&provisional.sha256)?;
             tracing::warn!("policy {} still ends by itself", card.policy);
             return Ok(Some(Self {
                 checked,
@@ -70,17 +68,7 @@ impl Choice {
             return Ok(None);
         }
         tracing::error!("the applied policy was not confirmed in time: the one before it is put in force");
-        let checked = kept(store, &provisional.previous)?;
+        let checked = store.read(&provisional.previous)?;
         Ok(Some(Self { checked, action: Action::RolledBack, kept: None }))
     }
-}
-
-/// Reads a policy that the state folder keeps, under the name that its file had.
-pub(super) fn kept(store: &Store, sha256: &str) -> Result<Checked, StartError> {
-    let path = store.policy(sha256);
-    let text =
-        policy::read_text(&path).map_err(|fault| StartError::NotKept(path.clone(), fault.to_string()))?;
-    let history = store.history()?;
-    let name = history.iter().rev().find(|entry| entry.sha256 == sha256).map(|entry| entry.file.as_str());
-    Ok(policy::parse(name.map_or(path.as_path(), Path::new), text)?)
 }

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 
 use super::{
     Options,
-    choice::{Choice, kept},
+    choice::Choice,
     put::{Put, Term, Wanted, answer, put, wanted},
 };
 use crate::{
@@ -54,9 +54,6 @@ pub enum StartError {
     /// The state folder can't be used.
     #[error("the state folder: {0}")]
     State(#[from] StateError),
-    /// The state folder has lost a policy.
-    #[error("the policy kept in {0} can't be read: {1}")]
-    NotKept(PathBuf, String),
     /// There is nothing to confirm.
     #[error("nothing waits to be confirmed")]
     NothingToConfirm,
@@ -205,7 +202,7 @@ impl Enforcement {
                 self.load(&file, Action::ApplyUnconfirmed, term).await
             }
             (Change::Bypass { seconds, reason }, None) => {
-                let checked = kept(&self.store, &self.card.sha256)?;
+                let checked = self.store.read(&self.card.sha256)?;
                 let term = Some((Kind::Bypass, Duration::from_secs(seconds)));
                 self.put(checked, Action::Bypass, term, Some(reason)).await
             }
@@ -215,7 +212,7 @@ impl Enforcement {
             (Change::Rollback { steps }, None) => {
                 let history = self.store.history()?;
                 let entry = earlier(&history, steps).ok_or(StartError::NoEarlier)?;
-                let checked = kept(&self.store, &entry.sha256)?;
+                let checked = self.store.read(&entry.sha256)?;
                 self.put(checked, Action::Rollback, None, None).await
             }
             (Change::Confirm, _) => Err(StartError::NothingToConfirm),
@@ -254,9 +251,9 @@ impl Enforcement {
     async fn settle(&mut self, action: Action, keep: bool) -> Result<(String, Vec<String>), StartError> {
         let Some(provisional) = self.provisional.take() else { return Err(StartError::NothingToConfirm) };
         let sha256 = if keep { &provisional.sha256 } else { &provisional.previous };
-        let done = match kept(&self.store, sha256) {
+        let done = match self.store.read(sha256) {
             Ok(checked) => self.put(checked, action, None, None).await,
-            Err(why) => Err(why),
+            Err(why) => Err(why.into()),
         };
         if done.is_err() {
             self.provisional = Some(provisional);
@@ -285,12 +282,12 @@ impl Enforcement {
     ) -> Result<(String, Vec<String>), StartError> {
         let wanted = wanted(&self.options, &checked.policy).await?;
         let until = term.map(|(_, duration)| BootTime::now().after(duration));
-        let provisional = term.zip(until).map(|((kind, _), end)| {
-            Provisional::new(kind, Card::hash(&checked.text), self.card.sha256.clone(), end)
-        });
+        let provisional = term
+            .zip(until)
+            .map(|((kind, _), end)| Provisional::new(kind, checked.hash(), self.card.sha256.clone(), end));
         if let Some(provisional) = &provisional {
             // On disk before it is in force: a daemon that dies in between finds nothing to go back from.
-            self.store.keep(&provisional.sha256, &checked.text)?;
+            self.store.keep(&checked)?;
             self.store.set_provisional(Some(provisional))?;
         }
         let term = Term { until, bypass };
@@ -328,7 +325,7 @@ impl Enforcement {
     fn remember(&self, checked: &Checked, action: Action, until: Option<Timestamp>) -> Vec<String> {
         let generation = self.datapath.generation().unwrap_or_default();
         let keep = || {
-            self.store.keep(&self.card.sha256, &checked.text)?;
+            self.store.keep(checked)?;
             self.store.record(&Entry::new(action, &self.card, generation, until))?;
             if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) }
         };
@@ -368,10 +365,9 @@ impl Enforcement {
         self.datapath.ledger().booking(event.ruling.counter)
     }
 
-    /// Whether the file is unlike the policy in force; `None` where it can't be read.
+    /// Whether some file is unlike the policy in force; `None` where it can't be read.
     pub(super) fn file_differs(&self) -> Option<bool> {
-        let text = policy::read_text(&self.options.policy).ok()?;
-        Some(Card::hash(&text) != self.card.sha256)
+        Some(policy::hash(&self.options.policy).ok()? != self.card.sha256)
     }
 }
 

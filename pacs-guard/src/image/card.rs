@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::policy::{
-    Checked,
+    self, Checked,
     model::{Mode, Policy},
 };
 
@@ -17,9 +16,9 @@ use crate::policy::{
 pub struct Card {
     /// The policy's name.
     pub policy: String,
-    /// The file as it was named when it was loaded.
+    /// The file or folder as it was named when it was loaded.
     pub file: String,
-    /// SHA-256 of the file's text, in lower-case hex.
+    /// [`Checked::hash`] of the policy: SHA-256 in lower-case hex.
     pub sha256: String,
     /// When the policy was compiled.
     pub loaded: Timestamp,
@@ -64,11 +63,11 @@ impl Enforces {
 impl Card {
     /// The card of a policy that is compiled now, as it is written or, for a reason, with nothing refused.
     pub fn new(checked: &Checked, now: Timestamp, bypass: Option<String>) -> Self {
-        let Checked { policy, text, path, .. } = checked;
+        let Checked { policy, path, .. } = checked;
         Self {
             policy: policy.name.clone(),
             file: path.display().to_string(),
-            sha256: Self::hash(text),
+            sha256: checked.hash(),
             loaded: now,
             enforces: if bypass.is_some() { Enforces::Nothing } else { Enforces::of(policy) },
             bypass,
@@ -78,8 +77,8 @@ impl Card {
         }
     }
 
-    /// The hash of a policy's text, as a card holds it.
+    /// The hash of a policy of one text, as its card holds it.
     pub fn hash(text: &str) -> String {
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        policy::hash_text(text)
     }
 }

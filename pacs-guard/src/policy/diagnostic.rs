@@ -10,16 +10,17 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use super::{
     fault::{Fault, Severity},
     model::Place,
+    source::PolicyText,
 };
 
-/// One fault of one policy file.
+/// One fault of a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnostic {
     /// What is wrong; gives code, severity, message and hint.
     pub fault: Fault,
     /// Where; line 1, column 1 where the file as a whole is at fault.
     pub place: Place,
-    /// The offending bytes of the text; `None` where the file as a whole is at fault.
+    /// The offending bytes of the file's text; `None` where the file as a whole is at fault.
     pub span: Option<Range<usize>>,
     /// Another place that takes part, such as the first of two equal prefixes.
     pub second: Option<Box<Second>>,
@@ -82,8 +83,8 @@ impl Serialize for Second {
     }
 }
 
-/// Renders diagnostics of one file whose text is `text`, one after the other with an empty line between.
-pub fn render(diagnostics: &[Diagnostic], text: &str, color: bool) -> String {
+/// Renders diagnostics of a policy of these texts, one after the other with an empty line between.
+pub fn render(diagnostics: &[Diagnostic], texts: &[PolicyText], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for diagnostic in diagnostics {
@@ -93,7 +94,7 @@ pub fn render(diagnostics: &[Diagnostic], text: &str, color: bool) -> String {
             Severity::Warning => Level::WARNING,
         };
         let mut group = level.primary_title(message.as_str()).id(diagnostic.code()).element(excerpt(
-            text,
+            texts,
             &diagnostic.place,
             diagnostic.span.as_ref(),
             AnnotationKind::Primary,
@@ -102,7 +103,7 @@ pub fn render(diagnostics: &[Diagnostic], text: &str, color: bool) -> String {
         if let Some(second) = &diagnostic.second {
             let label = Some(second.label);
             group = group.element(excerpt(
-                text,
+                texts,
                 &second.place,
                 Some(&second.span),
                 AnnotationKind::Context,
@@ -123,7 +124,7 @@ pub fn render(diagnostics: &[Diagnostic], text: &str, color: bool) -> String {
 const LONGEST_LINE: usize = 4096;
 
 fn excerpt<'a>(
-    text: &str,
+    texts: &[PolicyText],
     place: &Place,
     span: Option<&Range<usize>>,
     kind: AnnotationKind,
@@ -131,8 +132,13 @@ fn excerpt<'a>(
 ) -> Element<'a> {
     let path = printable(&shown(&place.file));
     let Some(span) = span else {
-        return Origin::path(path).into();
+        return match place.line {
+            // The file as a whole.
+            1 if place.column == 1 => Origin::path(path).into(),
+            line => Origin::path(path).line(line as usize).char_column(place.column as usize).into(),
+        };
     };
+    let text = texts.iter().find(|text| text.path == place.file).map_or("", |text| &text.text);
     let Some((before, marked, after)) = line_around(text, span) else {
         return Origin::path(path).line(place.line as usize).char_column(place.column as usize).into();
     };

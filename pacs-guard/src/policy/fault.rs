@@ -24,14 +24,20 @@ pub enum Fault {
     Unreadable { error: String },
     #[error("a policy is a regular file, and this is a {kind}")]
     NotAFile { kind: &'static str },
-    #[error("every user of this host can write to this file (its mode is {mode:04o})")]
-    WorldWritable { path: PathBuf, mode: u32 },
-    #[error("a policy file is at most {limit} bytes long")]
+    #[error("this is expected to be a folder of policy files, and is none")]
+    NotAFolder,
+    #[error("every user of this host can write to this {what} (its mode is {mode:04o})")]
+    WorldWritable { what: &'static str, path: PathBuf, mode: u32 },
+    #[error("a policy is at most {limit} bytes long, all its files together")]
     TooLarge { limit: u64 },
     #[error("a policy is UTF-8 text, and the byte here is not")]
     NotUtf8,
     #[error("a policy is text, and there is a NUL byte here")]
     Nul,
+    #[error("this symlink leads out of its folder, so whoever may change its target may change the policy")]
+    LeadsOut,
+    #[error("there is no policy in this folder: no file in it has a name that ends in `.yaml`")]
+    EmptyFolder,
 
     #[error("{reason}")]
     Syntax { reason: String },
@@ -113,6 +119,10 @@ pub enum Fault {
     ResetNotAsked,
     #[error("UDP knows no reset: `on_refuse: reset` goes with `transport: tcp`")]
     ResetUdp,
+    #[error("{what} {name} is declared in another file too")]
+    Redeclared { what: &'static str, name: Quoted },
+    #[error("`{key}` is {here} here, and {there} in another file")]
+    Contradiction { key: String, here: Quoted, there: Quoted },
     #[error("{count} more errors are not shown")]
     MoreErrors { count: usize },
 
@@ -124,11 +134,23 @@ pub enum Fault {
     Hidden { segment: String },
     #[error("no segment grants service `{service}`: once it enforces, every packet to it is dropped")]
     Ungranted { service: String },
+    #[error("this file is no part of the policy: only names that end in `.yaml` are read")]
+    LeftOut,
     #[error("{count} more warnings are not shown")]
     MoreWarnings { count: usize },
 }
 
 impl Fault {
+    /// Something else in place of a list.
+    pub(super) const NO_LIST: Self =
+        Self::Shape { expected: "a list", hint: "write [first, second], or one item a line after `- `" };
+    /// Something else in place of a mapping.
+    pub(super) const NO_MAPPING: Self =
+        Self::Shape { expected: "a mapping", hint: "write `key: value`, one a line and further indented" };
+    /// A list or a mapping in place of a single value.
+    pub(super) const NO_SCALAR: Self =
+        Self::Shape { expected: "a single value", hint: "a list or a mapping has no meaning here" };
+
     /// The stable code and the kebab-case label, such as `("PG0207", "host-bits")`.
     const fn row(&self) -> (&'static str, &'static str) {
         match self {
@@ -138,6 +160,9 @@ impl Fault {
             Self::TooLarge { .. } => ("PG0004", "too-large"),
             Self::NotUtf8 => ("PG0005", "not-utf8"),
             Self::Nul => ("PG0006", "nul"),
+            Self::LeadsOut => ("PG0007", "leads-out"),
+            Self::EmptyFolder => ("PG0008", "empty-folder"),
+            Self::NotAFolder => ("PG0009", "not-a-folder"),
             Self::Syntax { .. } => ("PG0101", "syntax"),
             Self::Tab => ("PG0102", "tab"),
             Self::SeveralDocuments => ("PG0103", "several-documents"),
@@ -176,11 +201,14 @@ impl Fault {
             Self::ResetToNobody => ("PG0310", "reset-to-nobody"),
             Self::ResetNotAsked => ("PG0311", "reset-not-asked"),
             Self::ResetUdp => ("PG0312", "reset-udp"),
+            Self::Redeclared { .. } => ("PG0313", "redeclared"),
+            Self::Contradiction { .. } => ("PG0314", "contradiction"),
             Self::MoreErrors { .. } => ("PG0399", "more-errors"),
             Self::RepeatedPrefix { .. } => ("PG0901", "repeated-prefix"),
             Self::EveryAddress { .. } => ("PG0902", "every-address"),
             Self::Hidden { .. } => ("PG0903", "hidden-segment"),
             Self::Ungranted { .. } => ("PG0904", "ungranted-service"),
+            Self::LeftOut => ("PG0905", "left-out"),
             Self::MoreWarnings { .. } => ("PG0999", "more-warnings"),
         }
     }
@@ -202,6 +230,7 @@ impl Fault {
             | Self::EveryAddress { .. }
             | Self::Hidden { .. }
             | Self::Ungranted { .. }
+            | Self::LeftOut
             | Self::MoreWarnings { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -217,6 +246,10 @@ impl Fault {
             Self::WorldWritable { path, .. } => {
                 format!("chmod o-w {}", path.display().to_string().escape_debug())
             }
+            Self::LeadsOut => {
+                "copy the file into the folder, or link to a file in it by a relative path".to_owned()
+            }
+            Self::EmptyFolder => "write `policy.yaml` there, or name the policy's file".to_owned(),
             Self::Tab => "YAML is indented with spaces".to_owned(),
             Self::SeveralDocuments => "put the second document in a file of its own".to_owned(),
             Self::DuplicateKey { .. } => "keep one of the two".to_owned(),
@@ -249,6 +282,9 @@ impl Fault {
             Self::ResetToNobody => {
                 "name your own networks only: an answer tells a scanner that somebody is there".to_owned()
             }
+            Self::Redeclared { .. } => "names count over all files: keep one, or rename one".to_owned(),
+            Self::Contradiction { .. } => "state it in one file, or alike in both".to_owned(),
+            Self::LeftOut => "rename it to end in `.yaml`, or move it away".to_owned(),
             Self::RepeatedPrefix { .. } => "what two segments grant to the same source adds up".to_owned(),
             Self::PeerOutside { address, .. } => format!("add {address} to the sources of its segment"),
             _ => return None,

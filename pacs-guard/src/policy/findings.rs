@@ -1,40 +1,59 @@
-//! The faults found so far in one file: bounded, and each at its place.
+//! The faults found so far in one policy: bounded, and each at its place.
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use super::{
     diagnostic::{Diagnostic, Second},
-    document::Mark,
-    fault::{Fault, Severity},
+    document::Slip,
+    fault::{Fault, Quoted, Severity},
+    mark::Mark,
     model::Place,
+    source::PolicyText,
 };
 
 /// Errors kept, and warnings kept: a file of a million mistakes is one mistake.
 const MOST: usize = 200;
 
-/// Collects faults while a file is validated.
+/// Collects faults while a policy is validated.
 pub(super) struct Findings<'t> {
-    text: &'t str,
-    file: Arc<PathBuf>,
-    errors: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
+    texts: &'t [PolicyText],
+    path: Arc<PathBuf>,
+    /// Each with the position it is sorted by: file, and byte in it.
+    errors: Vec<(Position, Diagnostic)>,
+    warnings: Vec<(Position, Diagnostic)>,
     errors_left_out: usize,
     warnings_left_out: usize,
 }
 
+type Position = Option<(u16, usize)>;
+
 impl<'t> Findings<'t> {
-    pub(super) fn new(text: &'t str, file: Arc<PathBuf>) -> Self {
-        Self { text, file, errors: vec![], warnings: vec![], errors_left_out: 0, warnings_left_out: 0 }
+    /// For a policy of these texts; `path` is what its user named.
+    pub(super) fn new(texts: &'t [PolicyText], path: Arc<PathBuf>) -> Self {
+        Self { texts, path, errors: vec![], warnings: vec![], errors_left_out: 0, warnings_left_out: 0 }
     }
 
     /// The place of `mark`, as the model keeps it.
     pub(super) fn place(&self, mark: Mark) -> Place {
-        Place { file: self.file.clone(), line: mark.line.max(1), column: mark.column.max(1) }
+        let file = self.texts.get(usize::from(mark.file)).map_or(&self.path, |text| &text.path);
+        Place { file: file.clone(), line: mark.line.max(1), column: mark.column.max(1) }
     }
 
     /// Books a fault at `mark`.
     pub(super) fn push(&mut self, mark: Mark, fault: Fault) {
         self.push_with(mark, fault, None);
+    }
+
+    /// Books a key that was written before, in the same mapping of the same file.
+    pub(super) fn duplicate_key(&mut self, mark: Mark, key: Quoted, first: Mark) {
+        self.push_with(mark, Fault::DuplicateKey { key }, Some((first, "first written here")));
+    }
+
+    /// Books mistakes of shape.
+    pub(super) fn book(&mut self, slips: Vec<Slip>) {
+        for Slip { mark, fault, first } in slips {
+            self.push_with(mark, fault, first.map(|first| (first, "first written here")));
+        }
     }
 
     /// Books a fault at `mark` that has to do with a second place.
@@ -43,24 +62,37 @@ impl<'t> Findings<'t> {
             Severity::Error => (&self.errors, &mut self.errors_left_out),
             Severity::Warning => (&self.warnings, &mut self.warnings_left_out),
         };
-        if kept.len() == MOST {
+        if kept.len() >= MOST {
             *left_out += 1;
             return;
         }
-        let second = second.map(|(mark, label)| {
-            Box::new(Second { place: self.place(mark), span: span(self.text, mark), label })
-        });
-        let diagnostic =
-            Diagnostic { place: self.place(mark), span: Some(span(self.text, mark)), fault, second };
+        let second = second
+            .map(|(mark, label)| Box::new(Second { place: self.place(mark), span: self.span(mark), label }));
+        let span = self.span(mark);
+        let position = Some((mark.file, span.start));
+        let diagnostic = Diagnostic { place: self.place(mark), span: Some(span), fault, second };
         match diagnostic.severity() {
-            Severity::Error => self.errors.push(diagnostic),
-            Severity::Warning => self.warnings.push(diagnostic),
+            Severity::Error => self.errors.push((position, diagnostic)),
+            Severity::Warning => self.warnings.push((position, diagnostic)),
         }
     }
 
-    /// Books a fault of the file as a whole.
-    pub(super) fn push_file(&mut self, fault: Fault) {
-        self.errors.push(Diagnostic { place: self.place(Mark::default()), span: None, fault, second: None });
+    /// Books a fault of a file or folder whose text is not there.
+    pub(super) fn push_at(&mut self, place: Place, fault: Fault) {
+        let diagnostic = Diagnostic { place, span: None, fault, second: None };
+        match diagnostic.severity() {
+            Severity::Error => self.errors.push((None, diagnostic)),
+            Severity::Warning => self.warnings.push((None, diagnostic)),
+        }
+    }
+
+    fn span(&self, mark: Mark) -> Range<usize> {
+        span(self.texts.get(usize::from(mark.file)).map_or("", |text| &text.text), mark)
+    }
+
+    /// Whether the policy is refused already.
+    pub(super) const fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
     }
 
     /// Whether further errors would be counted only, so that costly hints are not worth making.
@@ -68,21 +100,21 @@ impl<'t> Findings<'t> {
         self.errors.len() >= MOST
     }
 
-    /// Errors, then warnings, each in the order of the file.
+    /// Errors, then warnings, each in the order of the files.
     pub(super) fn finish(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        self.errors.sort_by_key(|error| error.span.as_ref().map(|span| span.start));
-        self.warnings.sort_by_key(|warning| warning.span.as_ref().map(|span| span.start));
-        let whole = |place, fault| Diagnostic { place, span: None, fault, second: None };
         let place = self.place(Mark::default());
+        self.errors.sort_by_key(|(position, _)| *position);
+        self.warnings.sort_by_key(|(position, _)| *position);
+        let mut errors: Vec<_> = self.errors.into_iter().map(|(_, error)| error).collect();
+        let mut warnings: Vec<_> = self.warnings.into_iter().map(|(_, warning)| warning).collect();
+        let whole = |fault| Diagnostic { place: place.clone(), span: None, fault, second: None };
         if self.errors_left_out > 0 {
-            let fault = Fault::MoreErrors { count: self.errors_left_out };
-            self.errors.push(whole(place.clone(), fault));
+            errors.push(whole(Fault::MoreErrors { count: self.errors_left_out }));
         }
         if self.warnings_left_out > 0 {
-            let fault = Fault::MoreWarnings { count: self.warnings_left_out };
-            self.warnings.push(whole(place, fault));
+            warnings.push(whole(Fault::MoreWarnings { count: self.warnings_left_out }));
         }
-        (self.errors, self.warnings)
+        (errors, warnings)
     }
 }
 

@@ -1,11 +1,14 @@
-//! Policy files: read, parse, validate. From here on a policy is a value with no invalid states.
+//! Policy files: read, parse, merge, validate. From here on a policy is a value with no invalid states.
 
 mod diagnostic;
 mod document;
 mod fault;
 mod findings;
+mod mark;
+mod merge;
 pub mod model;
 mod prefix;
+mod shape;
 mod source;
 mod syntax;
 mod validate;
@@ -20,49 +23,57 @@ use std::{
     sync::Arc,
 };
 
-use document::Mark;
+use sha2::{Digest, Sha256};
+
+use document::{Document, InFile, Mark};
 use findings::Findings;
 use model::Policy;
+use source::Sources;
 
 pub use diagnostic::{Diagnostic, Second, render};
 pub use fault::{Fault, Quoted, Severity};
-pub use source::MAX_BYTES;
+pub use source::{MAX_BYTES, PolicyText};
 
 /// A policy that may be put in force, and what its author should look at again.
 #[derive(Clone, Debug)]
 pub struct Checked {
     /// The policy.
     pub policy: Policy,
-    /// Warnings, in the order of the file.
+    /// Warnings, in the order of the files.
     pub warnings: Vec<Diagnostic>,
-    /// The text that the policy was read from, without a byte order mark.
-    pub text: Arc<str>,
-    /// The file, as the user named it.
+    /// The texts that the policy was read from, in the order in which they count. At least one.
+    pub texts: Vec<PolicyText>,
+    /// The file or folder, as the user named it.
     pub path: Arc<PathBuf>,
 }
 
 /// A policy that may not be put in force.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// All errors in the order of the file, then all warnings. At least one error.
+    /// All errors in the order of the files, then all warnings. At least one error.
     pub diagnostics: Vec<Diagnostic>,
-    /// The text; empty where it could not be read.
-    pub text: Arc<str>,
-    /// The file, as the user named it.
+    /// The texts that could be read.
+    pub texts: Vec<PolicyText>,
+    /// The file or folder, as the user named it.
     pub path: Arc<PathBuf>,
 }
 
 impl Checked {
     /// The warnings for people.
     pub fn render(&self, color: bool) -> String {
-        render(&self.warnings, &self.text, color)
+        render(&self.warnings, &self.texts, color)
+    }
+
+    /// Names the texts: what [`hash`] gives as long as no file of them changes.
+    pub fn hash(&self) -> String {
+        hash_of(&self.texts)
     }
 }
 
 impl Rejected {
     /// The errors and warnings for people.
     pub fn render(&self, color: bool) -> String {
-        render(&self.diagnostics, &self.text, color)
+        render(&self.diagnostics, &self.texts, color)
     }
 }
 
@@ -80,75 +91,107 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
-/// Reads and validates one policy file.
+/// Reads and validates a policy: a file with the folder `policies.d` beside it, or a folder of `*.yaml`.
+///
+/// Every file is read once, so that what was checked is what is in the answer.
 ///
 /// # Errors
-/// Every mistake in the file that can be told from the others, each with its place.
+/// Every mistake in the files that can be told from the others, each with its place. One bad file refuses all.
 pub fn read(path: &Path) -> Result<Checked, Rejected> {
-    match source::read(path) {
-        Ok(text) => parse(path, text),
-        Err((mark, fault)) => {
-            let path = Arc::new(path.to_owned());
-            let mut findings = Findings::new("", path.clone());
-            match mark {
-                Some(mark) => findings.push(mark, fault),
-                None => findings.push_file(fault),
-            }
-            let (diagnostics, _) = findings.finish();
-            Err(Rejected { diagnostics, text: Arc::from(""), path })
-        }
+    judge(path, source::read(path))
+}
+
+/// The hash of the texts that [`read`] would read, whether or not they are a policy.
+///
+/// SHA-256 in lower-case hex. Of one file it is what `sha256sum` prints; of several, what
+/// `sha256sum FILE… | cut -c-64 | sha256sum` prints. (A byte order mark is no part of a text.)
+///
+/// # Errors
+/// Where a file may not be trusted or can't be read.
+pub fn hash(path: &Path) -> Result<String, Rejected> {
+    let Sources { texts, faults } = source::read(path);
+    let mut findings = Findings::new(&texts, Arc::new(path.to_owned()));
+    faults.into_iter().for_each(|(place, fault)| findings.push_at(place, fault));
+    match findings.finish() {
+        (errors, _) if errors.is_empty() => Ok(hash_of(&texts)),
+        (diagnostics, _) => Err(Rejected { diagnostics, texts, path: Arc::new(path.to_owned()) }),
     }
 }
 
-/// Reads a policy file's text alone, as [`read`] does, without a byte order mark.
-///
-/// # Errors
-/// Where the file may not be trusted or can't be read.
-pub fn read_text(path: &Path) -> Result<String, Fault> {
-    let text = source::read(path).map_err(|(_, fault)| fault)?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
+fn hash_of(texts: &[PolicyText]) -> String {
+    match texts {
+        [text] => hash_text(&text.text),
+        texts => hash_text(&texts.iter().map(|text| hash_text(&text.text) + "\n").collect::<String>()),
+    }
 }
 
-/// Validates the text of a policy, as if it were read from `path`.
+/// The hash of a policy of one text.
+pub fn hash_text(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Validates the text of a policy, as if it were read from `path` with nothing beside it.
 ///
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, text: impl Into<String>) -> Result<Checked, Rejected> {
-    let text = text.into();
-    // Arc::from copies; the String is gone before the costly part begins.
-    let text: Arc<str> = Arc::from(text.strip_prefix('\u{feff}').unwrap_or(&text));
+    parse_all(path, &[(path, &text.into())])
+}
+
+/// Validates a policy of several texts, in this order, each as if it were read from its path.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse_all(path: &Path, texts: &[(&Path, &str)]) -> Result<Checked, Rejected> {
+    let texts = texts.iter().map(|(path, text)| PolicyText::new(path, text)).collect();
+    judge(path, Sources { texts, faults: vec![] })
+}
+
+fn judge(path: &Path, Sources { texts, faults }: Sources) -> Result<Checked, Rejected> {
     let path = Arc::new(path.to_owned());
-    let mut findings = Findings::new(&text, path.clone());
-    let policy = judge(&text, &mut findings);
+    let mut findings = Findings::new(&texts, path.clone());
+    faults.into_iter().for_each(|(place, fault)| findings.push_at(place, fault));
+    let whole = documents(&texts, &mut findings);
+    let policy = whole.map(|whole| validate::validate(merge::merge(whole, &mut findings), &mut findings));
     let (mut diagnostics, warnings) = findings.finish();
     match policy {
-        Some(policy) if diagnostics.is_empty() => Ok(Checked { policy, warnings, text, path }),
+        Some(policy) if diagnostics.is_empty() => Ok(Checked { policy, warnings, texts, path }),
         _ => {
             diagnostics.extend(warnings);
-            Err(Rejected { diagnostics, text, path })
+            Err(Rejected { diagnostics, texts, path })
         }
     }
 }
 
-fn judge(text: &str, findings: &mut Findings<'_>) -> Option<Policy> {
-    if text.len() as u64 > MAX_BYTES {
-        findings.push_file(Fault::TooLarge { limit: MAX_BYTES });
-        return None;
-    }
-    if let Some((mark, fault)) = no_yaml(text) {
-        findings.push(mark, fault);
-        return None;
-    }
-    match document::parse(text) {
-        Ok(document) => Some(validate::validate(document, findings)),
-        Err(error) => {
-            let (mark, fault) = syntax::fault(&error);
-            findings.push(mark, fault);
-            None
+/// The documents of all texts; `None` where one is missing, for then the others say little.
+fn documents<'t>(texts: &'t [PolicyText], findings: &mut Findings<'_>) -> Option<Vec<Document<'t>>> {
+    let mut documents = Vec::with_capacity(texts.len());
+    let mut values = 0;
+    for (text, file) in texts.iter().zip(0..) {
+        match document(&text.text) {
+            Ok(mut document) => {
+                values += document.put_in(file);
+                documents.push(document);
+            }
+            Err((mark, fault)) => findings.push(Mark { file, ..mark }, fault),
         }
+        // Each file keeps to the budget; so do all of them.
+        if values > document::MOST_VALUES {
+            findings.push(Mark::top_of(file), Fault::OverBudget { reason: syntax::TOO_MANY.to_owned() });
+            return None;
+        }
+    }
+    let whole = !findings.has_errors() && !texts.is_empty();
+    whole.then_some(documents)
+}
+
+fn document(text: &str) -> Result<Document<'_>, (Mark, Fault)> {
+    if text.len() as u64 > MAX_BYTES {
+        return Err((Mark::top_of(0), Fault::TooLarge { limit: MAX_BYTES }));
+    }
+    match no_yaml(text) {
+        Some(fault) => Err(fault),
+        None => document::parse(text).map_err(|error| syntax::fault(&error)),
     }
 }
 

@@ -2,11 +2,10 @@
 
 use serde_saphyr::{Error, ExternalMessageSource, budget::BudgetBreach, granit_parser::ErrorKind};
 
-use super::{
-    document::Mark,
-    fault::{Fault, Quoted, nearest},
-};
+use super::{fault::Fault, mark::Mark};
 
+/// Why a policy is over the budget that has too many values.
+pub(super) const TOO_MANY: &str = "it has more values than a million prefixes need";
 const TOO_DEEP: &str = "it is nested too deep";
 
 /// What `error` says, and where.
@@ -19,14 +18,6 @@ fn translate(error: &Error) -> Fault {
     match error {
         Error::AliasError { error, .. } => translate(error.without_snippet()),
         Error::MultipleDocuments { .. } => Fault::SeveralDocuments,
-        Error::DuplicateMappingKey { key, .. } => {
-            Fault::DuplicateKey { key: Quoted::new(key.as_deref().unwrap_or("?")) }
-        }
-        Error::SerdeUnknownField { field, expected, .. } => Fault::UnknownKey {
-            key: Quoted::new(field),
-            nearest: nearest(field, expected.iter().copied()),
-            known: expected.join(", "),
-        },
         Error::MergeKeyNotAllowed { .. } => Fault::MergeKey,
         Error::NullIntoString { .. } => Fault::NoValue,
         Error::Unexpected { expected, .. } => shape(expected),
@@ -50,14 +41,13 @@ fn translate(error: &Error) -> Fault {
 }
 
 fn shape(expected: &str) -> Fault {
-    let (expected, hint) = if expected.contains("sequence") {
-        ("a list", "write [first, second], or one item a line after `- `")
+    if expected.contains("sequence") {
+        Fault::NO_LIST
     } else if expected.contains("mapping") {
-        ("a mapping", "write `key: value`, one a line and further indented")
+        Fault::NO_MAPPING
     } else {
-        ("a single value", "a list or a mapping has no meaning here")
-    };
-    Fault::Shape { expected, hint }
+        Fault::NO_SCALAR
+    }
 }
 
 fn budget(breach: &BudgetBreach) -> String {
@@ -69,7 +59,7 @@ fn budget(breach: &BudgetBreach) -> String {
         | BudgetBreach::RecordedAnchorEvents { .. }
         | BudgetBreach::RecordedAnchorBytes { .. } => "its aliases repeat too much",
         BudgetBreach::Documents { .. } => "it has too many documents",
-        _ => "it has more values than a million prefixes need",
+        _ => TOO_MANY,
     }
     .to_owned()
 }

@@ -9,7 +9,7 @@ mod services;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    document::{At, Document, Entries, Mark, Text},
+    document::{At, Document, Entries, Mark, Slip, Text},
     fault::{Fault, Quoted},
     findings::Findings,
     model::{Mode, Policy},
@@ -22,10 +22,8 @@ use services::MAX_SERVICES;
 
 /// Turns a document into a policy. The policy counts only if `found` holds no error afterwards.
 pub(super) fn validate(document: Document<'_>, found: &mut Findings<'_>) -> Policy {
-    let top = Owner { mark: Mark { start: 0, len: 0, line: 1, column: 1 }, name: "this policy".to_owned() };
-    if let Some(version) = top.require(document.version.as_ref(), "version", found) {
-        take(version, value::version, found);
-    }
+    let top = Owner::unnamed(Mark::top_of(0), "this policy", &document.slips);
+    found.book(document.slips);
     let name = top.require(document.name.as_ref(), "name", found);
     let name = name.map(|at| named(at, value::name, found)).unwrap_or_default();
     let mode = top.require(document.mode.as_ref(), "mode", found);
@@ -35,18 +33,16 @@ pub(super) fn validate(document: Document<'_>, found: &mut Findings<'_>) -> Poli
     let management = document.allow_management_port.as_ref();
     let management = management.and_then(|at| take(at, value::flag, found)).unwrap_or(false);
     let entries = entries(document.services);
-    if entries.is_empty() {
-        found.push(top.mark, Fault::MissingKey { owner: top.name.clone(), key: "services" });
-    }
+    top.require(entries.first(), "services", found);
     top.limit(&entries, MAX_SERVICES, "services", |(at, _)| at.mark, found);
     let service_marks: Vec<_> = entries.iter().map(|(at, _)| at.mark).collect();
     let services = services::read(entries, management, found);
 
     top.limit(&document.peers, MAX_PEERS, "peers", |at| at.mark, found);
-    let mut peers = peers::Peers::read(&document.peers, found);
+    let mut peers = peers::Peers::read(document.peers, top.doubtful, found);
     let entries = self::entries(document.segments);
     top.limit(&entries, MAX_SEGMENTS, "segments", |(at, _)| at.mark, found);
-    let mut reader = segments::Reader::new(&services, mode);
+    let mut reader = segments::Reader::new(&services, mode, top.doubtful);
     let segments: Vec<_> = entries
         .into_iter()
         .zip(0..)
@@ -70,7 +66,7 @@ fn entries<T>(written: Option<Entries<'_, T>>) -> Vec<(At<Text<'_>>, T)> {
 }
 
 /// Reads one value, or books its fault.
-fn take<T>(
+pub(super) fn take<T>(
     at: &At<Text<'_>>,
     read: impl Fn(&str) -> Result<T, Fault>,
     found: &mut Findings<'_>,
@@ -85,25 +81,37 @@ fn named(at: &At<Text<'_>>, rule: impl Fn(&str) -> Result<(), Fault>, found: &mu
 }
 
 /// What a missing key, an empty list or a list too long is booked on.
-struct Owner {
+pub(super) struct Owner {
     mark: Mark,
     name: String,
+    /// Whether its shape has a mistake: then what seems to be missing may be what was misspelt.
+    doubtful: bool,
 }
 
 impl Owner {
-    fn new(kind: &str, at: &At<Text<'_>>) -> Self {
-        Self { mark: at.mark, name: format!("{kind} {}", Quoted::new(&at.value.0)) }
+    fn new(kind: &str, at: &At<Text<'_>>, slips: &[Slip]) -> Self {
+        let name = format!("{kind} {}", Quoted::new(&at.value.0));
+        Self { mark: at.mark, name, doubtful: !slips.is_empty() }
     }
 
-    fn require<T>(&self, value: Option<T>, key: &'static str, found: &mut Findings<'_>) -> Option<T> {
-        if value.is_none() {
+    pub(super) fn unnamed(mark: Mark, name: &str, slips: &[Slip]) -> Self {
+        Self { mark, name: name.to_owned(), doubtful: !slips.is_empty() }
+    }
+
+    pub(super) fn require<T>(
+        &self,
+        value: Option<T>,
+        key: &'static str,
+        found: &mut Findings<'_>,
+    ) -> Option<T> {
+        if value.is_none() && !self.doubtful {
             found.push(self.mark, Fault::MissingKey { owner: self.name.clone(), key });
         }
         value
     }
 
     fn fill<T>(&self, list: &[T], key: &'static str, found: &mut Findings<'_>) {
-        if list.is_empty() {
+        if list.is_empty() && !self.doubtful {
             found.push(self.mark, Fault::EmptyList { owner: self.name.clone(), key });
         }
     }

@@ -7,9 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Entry, Provisional};
+use crate::policy::{self, Checked};
 
 /// Why the state folder can't be used.
 #[derive(Debug, Error)]
@@ -25,7 +27,7 @@ pub struct StateError {
 ///
 /// ```text
 /// history.jsonl            one entry a line, the oldest first
-/// policies/<sha256>.yaml   the text of each policy that was in force
+/// policies/<sha256>.json   each policy that was in force, as it was written
 /// provisional.json         what ends by itself, while there is such a thing
 /// ```
 #[derive(Clone, Debug)]
@@ -33,7 +35,16 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// The policy texts that are kept, the newest.
+/// A policy as it was written.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The file or folder, as it was named.
+    path: PathBuf,
+    /// Each file with its text.
+    texts: Vec<(PathBuf, String)>,
+}
+
+/// The policies that are kept, the newest.
 const KEPT: usize = 100;
 
 impl Store {
@@ -45,18 +56,36 @@ impl Store {
         Ok(store)
     }
 
-    /// Where the text of a policy is kept.
-    pub fn policy(&self, sha256: &str) -> PathBuf {
-        self.folder.join("policies").join(format!("{sha256}.yaml"))
+    /// Keeps a policy as it is written, whole or not at all.
+    pub fn keep(&self, checked: &Checked) -> Result<(), StateError> {
+        let path = self.policy(&checked.hash());
+        if path.exists() {
+            return Ok(());
+        }
+        let texts = checked.texts.iter().map(|text| (text.path.to_path_buf(), text.text.to_string()));
+        let kept = Kept { path: checked.path.to_path_buf(), texts: texts.collect() };
+        let bytes = serde_json::to_vec(&kept).map_err(io::Error::from).map_err(at(&path))?;
+        write_whole(&path, &bytes)
     }
 
-    /// Keeps the text of a policy, whole or not at all.
-    pub fn keep(&self, sha256: &str, text: &str) -> Result<(), StateError> {
+    /// Reads a policy that is kept, under the names that its files had.
+    ///
+    /// # Errors
+    /// Where it is not kept any more, or where a newer version finds fault with it: both are told.
+    pub fn read(&self, sha256: &str) -> Result<Checked, StateError> {
         let path = self.policy(sha256);
-        if path.exists() { Ok(()) } else { write_whole(&path, text.as_bytes()) }
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(at(&path))?;
+        let texts: Vec<(&Path, &str)> =
+            kept.texts.iter().map(|(path, text)| (path.as_path(), text.as_str())).collect();
+        policy::parse_all(&kept.path, &texts).map_err(io::Error::other).map_err(at(&path))
     }
 
-    /// Adds an entry to the history, and forgets the texts that no kept entry names.
+    fn policy(&self, sha256: &str) -> PathBuf {
+        self.folder.join("policies").join(format!("{sha256}.json"))
+    }
+
+    /// Adds an entry to the history, and forgets the policies that no kept entry names.
     pub fn record(&self, entry: &Entry) -> Result<(), StateError> {
         let path = self.history_path();
         let mut line = serde_json::to_vec(entry).map_err(io::Error::from).map_err(at(&path))?;
@@ -67,7 +96,7 @@ impl Store {
             file.sync_data()
         };
         write(&line).map_err(at(&path))?;
-        self.forget_old_texts()
+        self.forget_old_policies()
     }
 
     /// The history, the oldest entry first. A line that a crash has cut is left out.
@@ -111,7 +140,7 @@ impl Store {
         self.folder.join("provisional.json")
     }
 
-    fn forget_old_texts(&self) -> Result<(), StateError> {
+    fn forget_old_policies(&self) -> Result<(), StateError> {
         let policies = self.folder.join("policies");
         let files: Vec<PathBuf> = fs::read_dir(&policies)
             .map_err(at(&policies))?
@@ -159,6 +188,14 @@ mod tests {
         state::{Action, Kind},
     };
 
+    fn policy(port: usize) -> Checked {
+        let text = format!(
+            "version: 1\nname: p\ninterfaces: [eth0]\nmode: audit\nservices: {{ dicom: {{ ports: [{}] }} }}\n",
+            port + 1000
+        );
+        policy::parse(Path::new("p.yaml"), text).unwrap()
+    }
+
     fn entry(sha256: &str) -> Entry {
         Entry {
             at: Timestamp::UNIX_EPOCH,
@@ -177,14 +214,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.history().unwrap(), []);
-        store.keep("aa", "version: 1").unwrap();
+        let checked = policy(1);
+        store.keep(&checked).unwrap();
         store.record(&entry("aa")).unwrap();
         store.record(&entry("bb")).unwrap();
         let path = folder.path().join("history.jsonl");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 10]).unwrap();
         assert_eq!(store.history().unwrap(), [entry("aa")]);
-        assert_eq!(fs::read_to_string(store.policy("aa")).unwrap(), "version: 1");
+        let read = store.read(&checked.hash()).unwrap();
+        assert_eq!((read.policy, read.path), (checked.policy, checked.path));
     }
 
     #[test]
@@ -211,11 +250,12 @@ mod tests {
     fn texts_that_no_kept_entry_names_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        for number in 0..KEPT + 5 {
-            store.keep(&number.to_string(), "").unwrap();
-            store.record(&entry(&number.to_string())).unwrap();
+        let policies: Vec<Checked> = (1..=KEPT + 5).map(policy).collect();
+        for checked in &policies {
+            store.keep(checked).unwrap();
+            store.record(&entry(&checked.hash())).unwrap();
         }
-        assert!(!store.policy("4").exists());
-        assert!(store.policy("5").exists());
+        assert!(store.read(&policies[4].hash()).is_err());
+        assert!(store.read(&policies[5].hash()).is_ok());
     }
 }

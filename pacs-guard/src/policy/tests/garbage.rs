@@ -10,7 +10,8 @@ fn survives(text: &str) -> Result<(), TestCaseError> {
         prop_assert!(!rejected.diagnostics.is_empty());
         for found in &rejected.diagnostics {
             let Some(span) = &found.span else { continue };
-            prop_assert!(rejected.text.get(span.clone()).is_some(), "{span:?} of {:?}", rejected.text);
+            let text = &rejected.texts[0].text;
+            prop_assert!(text.get(span.clone()).is_some(), "{span:?} of {text:?}");
         }
         prop_assert!(rejected.render(false).starts_with("error["));
         prop_assert!(!rejected.to_string().is_empty());

@@ -98,5 +98,5 @@ fn a_file_of_mistakes_gives_the_first_200_and_a_count() {
     assert_eq!(rejected.diagnostics.len(), 201);
     assert_eq!(rejected.diagnostics[200].message(), "800 more errors are not shown");
     assert!(rejected.to_string().ends_with(", and 200 more"), "{rejected}");
-    assert!(BASE.len() < rejected.text.len());
+    assert!(BASE.len() < rejected.texts[0].text.len());
 }

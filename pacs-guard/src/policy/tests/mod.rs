@@ -4,6 +4,7 @@
 mod files;
 mod garbage;
 mod limits;
+mod parts;
 mod render;
 mod rules;
 

@@ -17,7 +17,7 @@ const RED: &[Row] = &[
     ("tab", "  web:", "\tweb:", &[("PG0102", 7, 1)]),
     ("two documents", "mode: enforce\n", "mode: enforce\n---\nname: b\n", &[("PG0103", 6, 1)]),
     ("duplicate key", "mode: enforce", "name: again", &[("PG0105", 4, 1)]),
-    ("duplicate service", "  web:", "  dicom:", &[("PG0105", 7, 3)]),
+    ("duplicate service", "  web:", "  dicom:", &[("PG0105", 7, 3), ("PG0305", 15, 16)]),
     ("duplicate segment", "  viewers:", "  modalities:", &[("PG0105", 13, 3)]),
     ("unknown key", "interfaces:", "interface:", &[("PG0106", 3, 1)]),
     ("unknown service key", "{ ports: [104,", "{ port: [104,", &[("PG0106", 6, 12)]),
@@ -166,6 +166,49 @@ fn all_mistakes_are_found_at_once_in_the_order_of_the_file() {
         ("PG0203", 22, 23),
     ];
     assert_eq!(found(text), expected);
+}
+
+#[test]
+fn mistakes_of_shape_are_found_at_once_and_with_the_others() {
+    let text = BASE
+        .replace("interfaces: [eth0]", "interface: [eth0]\ninterfaces: eth0\nname: again")
+        .replace("mode: enforce", "mode:")
+        .replace("{ ports: [8042], mode: audit }", "{ ports: 8042, modes: audit, mode: off }")
+        .replace("sources: [10.30.0.0/23]", "source: [10.30.0.0/23]\n    source: {}\n    except: { a: b }")
+        .replace("services: [web]", "services:")
+        .replace("every: 5m", "port: 104")
+        .replace("unparsed: { fragment: drop }", "unparsed: [fragment]");
+    let expected = [
+        ("PG0106", 3, 1),
+        ("PG0107", 4, 13),
+        ("PG0105", 5, 1),
+        ("PG0108", 6, 5),
+        ("PG0107", 9, 17),
+        ("PG0106", 9, 23),
+        ("PG0203", 9, 43),
+        ("PG0106", 16, 5),
+        ("PG0106", 17, 5),
+        ("PG0107", 18, 13),
+        ("PG0108", 19, 13),
+        ("PG0105", 25, 5),
+        ("PG0107", 26, 11),
+    ];
+    assert_eq!(found(text), expected);
+}
+
+#[test]
+fn what_may_be_misspelt_is_not_missed_as_well() {
+    let rows = [
+        ("services:\n  dicom", "service:\n  dicom", ("PG0106", 5, 1)),
+        ("segments:", "segment:", ("PG0106", 8, 1)),
+        ("    sources: [10.20", "    source: [10.20", ("PG0106", 10, 5)),
+        ("    services: [dicom]", "    service: [dicom]", ("PG0106", 12, 5)),
+        ("    address:", "    adress:", ("PG0106", 18, 5)),
+        ("  web: { ports: [8042], mode: audit }", "  web: [8042]", ("PG0107", 7, 8)),
+    ];
+    for (from, to, only) in rows {
+        assert_eq!(found(changed(from, to)), [only], "{to}");
+    }
 }
 
 #[test]

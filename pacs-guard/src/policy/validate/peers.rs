@@ -32,14 +32,16 @@ struct Candidate {
 
 impl Peers {
     /// Reads up to [`MAX_PEERS`]; the caller books what is over.
-    pub(super) fn read(written: &[At<RawPeer<'_>>], found: &mut Findings<'_>) -> Self {
+    ///
+    /// `doubtful` where a key of the policy was not understood, such as the one of the segments.
+    pub(super) fn read(written: Vec<At<RawPeer<'_>>>, doubtful: bool, found: &mut Findings<'_>) -> Self {
         let mut names = Names::new("peer");
         let mut peers = Vec::new();
         for at in written.iter().take(MAX_PEERS) {
             let raw = &at.value;
             let owner = match &raw.name {
-                Some(name) => Owner::new("peer", name),
-                None => Owner { mark: at.mark, name: "this peer".to_owned() },
+                Some(name) => Owner::new("peer", name, &raw.slips),
+                None => Owner::unnamed(at.mark, "this peer", &raw.slips),
             };
             let name = owner.require(raw.name.as_ref(), "name", found);
             if let Some(name) = name {
@@ -70,7 +72,10 @@ impl Peers {
             };
             peers.push(Candidate { peer, address: address_at.mark, met: false });
         }
-        Self { peers, doubtful: false }
+        for at in written.into_iter().take(MAX_PEERS) {
+            found.book(at.value.slips);
+        }
+        Self { peers, doubtful }
     }
 
     /// Marks the peers that are in a segment: in its sources, and in none of its exceptions.

@@ -26,8 +26,9 @@ pub(super) struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    pub(super) const fn new(services: &'s [Service], mode: Mode) -> Self {
-        Self { services, mode, seen: vec![], unknown_service: false }
+    /// Reads segments that may name `services`; `doubtful` where a key of the policy was not understood.
+    pub(super) const fn new(services: &'s [Service], mode: Mode, doubtful: bool) -> Self {
+        Self { services, mode, seen: vec![], unknown_service: doubtful }
     }
 
     pub(super) fn segment(
@@ -38,7 +39,8 @@ impl<'s> Reader<'s> {
         peers: &mut Peers,
         found: &mut Findings<'_>,
     ) -> Segment {
-        let owner = Owner::new("segment", at);
+        let owner = Owner::new("segment", at, &raw.slips);
+        self.unknown_service |= owner.doubtful;
         let name = named(at, value::name, found);
         if let Some(description) = &raw.description {
             take(description, value::description, found);
@@ -58,7 +60,7 @@ impl<'s> Reader<'s> {
         });
         let cover = Cover::new(sources.iter().map(|source| source.prefix));
         // With a source that was not understood, nothing is known to be outside.
-        let whole = sources.len() == count;
+        let whole = sources.len() == count && !owner.doubtful;
         let except = read(raw.except, found, |prefix, mark, found| {
             if whole && !cover.holds(prefix.network(), prefix.broadcast()) {
                 found.push(mark, Fault::ExceptOutside { prefix, segment: name.clone() });
@@ -69,6 +71,7 @@ impl<'s> Reader<'s> {
             found.push(at.mark, Fault::Hidden { segment: name.clone() });
         }
         peers.meet(&cover, &carved, whole);
+        found.book(raw.slips);
         let description = raw.description.map(|at| at.value.0.into_owned());
         Segment { name, description, sources, except, services, mode, place: found.place(at.mark) }
     }
@@ -82,6 +85,8 @@ impl<'s> Reader<'s> {
             match known.clone().position(|name| name == at.value.0) {
                 Some(index) if names.add(at, found) => granted.push(index),
                 Some(_) => {}
+                // A policy without services has that fault already.
+                None if self.services.is_empty() => self.unknown_service = true,
                 None => {
                     self.unknown_service = true;
                     let name = Quoted::new(&at.value.0);

@@ -30,7 +30,7 @@ pub(super) fn read(
     let mut claims = Claims { management, taken: vec![] };
     let mut services = Vec::new();
     for (at, raw) in written.into_iter().take(MAX_SERVICES) {
-        let owner = Owner::new("service", &at);
+        let owner = Owner::new("service", &at, &raw.slips);
         let name = named(&at, value::name, found);
         let transport = raw.transport.as_ref().and_then(|at| take(at, value::transport, found));
         let transport = transport.unwrap_or(Transport::Tcp);
@@ -44,16 +44,19 @@ pub(super) fn read(
             claims.add(transport, range.clone(), &name, at.mark, found);
             ports.push(range);
         }
+        let addresses = raw.addresses.iter().filter_map(|at| take(at, prefix, found)).collect();
+        let mode = raw.mode.as_ref().and_then(|at| take(at, value::mode, found));
         let reset_to = reset_to(&raw, transport, at.mark, found);
         services.push(Service {
             transport,
             ports,
-            addresses: raw.addresses.iter().filter_map(|at| take(at, prefix, found)).collect(),
+            addresses,
             reset_to,
-            mode: raw.mode.as_ref().and_then(|at| take(at, value::mode, found)),
+            mode,
             place: found.place(at.mark),
             name,
         });
+        found.book(raw.slips);
     }
     services
 }
@@ -68,7 +71,7 @@ fn reset_to(
     let resets = raw.on_refuse.as_ref().and_then(|at| take(at, value::resets, found)).unwrap_or(false);
     let mark = raw.on_refuse.as_ref().map_or(service, |at| at.mark);
     match raw.reset_to.first() {
-        None if resets => found.push(mark, Fault::ResetToNobody),
+        None if resets && raw.slips.is_empty() => found.push(mark, Fault::ResetToNobody),
         Some(at) if !resets => found.push(at.mark, Fault::ResetNotAsked),
         Some(_) if transport == Transport::Udp => found.push(mark, Fault::ResetUdp),
         _ => {}
