@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     process::{Child, Stdio},
 };
 
@@ -84,6 +85,40 @@ fn a_bad_file_changes_nothing() {
     assert_eq!(after["generation"], before["generation"]);
     assert_eq!(after["daemon"]["last_reload"]["result"], "invalid");
     assert_only_the_modality_gets_in(&site);
+}
+
+#[test]
+fn parts_of_a_policy_count_together() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let _daemon = site.guard(&[]);
+    let before = site.status();
+    let parts = site.pacs.dir().join("policies.d");
+    fs::create_dir(&parts).unwrap();
+    let part = format!(
+        "version: 1\nsegments:\n  visitor: {{ sources: [{}], services: [dicom] }}\n",
+        site.stranger.addr4()
+    );
+
+    // One bad file refuses all, and the one in force stays.
+    fs::write(parts.join("10-visitor.yaml"), part.replace("dicom", "dicm")).unwrap();
+    let done = site.ask(&["reload"]);
+    assert_eq!(done.status.code(), Some(3), "{}", done.text());
+    assert!(done.stderr.contains("policies.d/10-visitor.yaml:3:"), "{}", done.stderr);
+    assert_eq!(site.status()["policy"], before["policy"]);
+    assert_only_the_modality_gets_in(&site);
+
+    fs::write(parts.join("10-visitor.yaml"), &part).unwrap();
+    assert_eq!(site.status()["daemon"]["file_differs"], true);
+    let done = site.ask(&["reload"]);
+    assert!(done.success(), "{}", done.text());
+    let after = site.status();
+    assert_eq!(after["daemon"]["file_differs"], false);
+    assert_eq!(after["policy"]["segments"], 2);
+    connects(&site.stranger, site.pacs.addr4(), DICOM);
+
+    fs::write(parts.join("10-visitor.yaml"), format!("{part}#\n")).unwrap();
+    assert_eq!(site.status()["daemon"]["file_differs"], true);
 }
 
 #[test]

@@ -67,11 +67,17 @@ pub(super) fn read(path: &Path) -> Sources {
     } else {
         sources.read_file(path, || open(path));
     }
-    let parts = if folder { path } else { path.parent().unwrap_or(path) }.join(PARTS);
+    let base = if folder { path } else { path.parent().unwrap_or(path) };
+    let parts = base.join(PARTS);
     match Dir::open(&parts, FOLDER, Mode::empty()) {
         // A dangling symlink was meant to be something.
         Err(Errno::ENOENT) if !parts.is_symlink() => {}
-        dir => sources.read_folder(&parts, dir),
+        dir => {
+            if !folder {
+                sources.judge_home(base);
+            }
+            sources.read_folder(&parts, dir);
+        }
     }
     if sources.texts.is_empty() && sources.faults.is_empty() {
         sources.fault(path, None, Fault::EmptyFolder);
@@ -85,6 +91,15 @@ impl Sources {
     fn fault(&mut self, path: &Path, mark: Option<Mark>, fault: Fault) {
         let Mark { line, column, .. } = mark.unwrap_or(Mark::top_of(0));
         self.faults.push((Place { file: Arc::new(path.to_owned()), line, column }, fault));
+    }
+
+    /// Whoever may write to the folder of a policy file may put parts beside it.
+    fn judge_home(&mut self, folder: &Path) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let metadata = folder.metadata().map_err(|error| unreadable(&error));
+        if let Err(fault) = metadata.and_then(|metadata| writable_by_few("folder", folder, metadata.mode())) {
+            self.fault(folder, None, fault);
+        }
     }
 
     /// The checks are made on the open folder, so that nothing can be swapped in between.

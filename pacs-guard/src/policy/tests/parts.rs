@@ -292,6 +292,24 @@ fn the_folder_itself_is_judged() {
 }
 
 #[test]
+fn nobody_puts_parts_beside_a_policy_in_a_folder_for_all() {
+    let dir = TempDir::new().unwrap();
+    let everyone = dir.path().join("tmp");
+    fs::create_dir_all(everyone.join("policies.d")).unwrap();
+    fs::write(everyone.join("policy.yaml"), BASE).unwrap();
+    for path in [&everyone.join("policies.d"), &everyone.join("policy.yaml"), &everyone] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    assert!(read(&everyone.join("policy.yaml")).is_ok());
+    fs::set_permissions(&everyone, Permissions::from_mode(0o1777)).unwrap();
+    let rejected = read(&everyone.join("policy.yaml")).unwrap_err();
+    assert_eq!((rejected.diagnostics[0].code(), &*rejected.diagnostics[0].place.file), ("PG0003", &everyone));
+    // Without parts there is nothing that others could have put there.
+    fs::remove_dir(everyone.join("policies.d")).unwrap();
+    assert!(read(&everyone.join("policy.yaml")).is_ok());
+}
+
+#[test]
 fn the_hash_is_that_of_every_file() {
     let site = Site::new(&[("a.yaml", PART)]);
     let whole = read(&site.main()).unwrap().hash();
