@@ -8,7 +8,7 @@ use crate::datapath::{DatapathError, Pins, XdpChoice};
 
 /// Lets only declared segments reach the DICOM ports of this host, by XDP.
 #[derive(Debug, Parser)]
-#[command(name = "pacs-guard", version, max_term_width = 100)]
+#[command(name = "pacs-guard", version, max_term_width = 100, disable_help_subcommand = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -90,6 +90,10 @@ pub(super) enum Verb {
     History,
     /// End enforcement: take the program off the interfaces
     Detach(Detach),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema,
+    /// Explain a command, or a code that `check` shows, such as PG0207
+    Help(Help),
 }
 
 #[derive(Debug, clap::Args)]
@@ -250,4 +254,11 @@ pub(super) struct Detach {
     /// Interfaces; without one, every interface of this network namespace, and the counters end too
     #[arg(value_name = "INTERFACE")]
     pub(super) interfaces: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Help {
+    /// A command, a code, or `codes` for all of them
+    #[arg(value_name = "COMMAND|CODE")]
+    pub(super) about: Option<String>,
 }

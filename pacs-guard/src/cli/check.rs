@@ -1,21 +1,23 @@
 //! `check`: judges policy files, alone and without touching anything.
 
-use anstream::{eprint, println};
+use anstream::{eprint, eprintln, println};
 use serde_json::{Value, json};
 
 use super::{
     Exit,
     args::{Args, Check},
-    terminal::{self, GOOD, styled},
+    terminal::{self, DIM, GOOD, styled},
 };
-use crate::policy::{self, Checked};
+use crate::policy::{self, Checked, Diagnostic};
 
 pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
     let mut exit = Exit::Fine;
+    let mut code = None;
     let mut files: Vec<Value> = Vec::new();
     for path in &verb.files {
         match policy::read(path) {
             Ok(checked) => {
+                code = code.or(checked.warnings.first().map(Diagnostic::code));
                 files.push(json!({ "file": path, "valid": true, "diagnostics": checked.warnings }));
                 if !args.json {
                     eprint!("{}", checked.render(terminal::stderr_has_colour()));
@@ -24,6 +26,7 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
             }
             Err(rejected) => {
                 exit = Exit::Invalid;
+                code = code.or(rejected.diagnostics.first().map(Diagnostic::code));
                 files.push(json!({ "file": path, "valid": false, "diagnostics": rejected.diagnostics }));
                 if !args.json {
                     eprint!("{}", rejected.render(terminal::stderr_has_colour()));
@@ -33,6 +36,8 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
     }
     if args.json {
         terminal::json(&json!({ "schema": "pacs-guard/check/1", "files": files }))?;
+    } else if let Some(code) = code {
+        eprintln!("{}", styled(DIM, format!("`pacs-guard help {code}` explains a code, with an example")));
     }
     Ok(exit)
 }

@@ -8,8 +8,10 @@ mod detach;
 mod echo;
 mod events;
 mod explain;
+mod help;
 mod history;
 mod run;
+mod schema;
 mod status;
 mod terminal;
 
@@ -69,6 +71,8 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Bypass(verb) => change::bypass(args, verb),
         Verb::History => history::run(args),
         Verb::Detach(verb) => detach::run(args, verb),
+        Verb::Schema => schema::run(),
+        Verb::Help(verb) => help::run(args, verb),
     }
 }
 

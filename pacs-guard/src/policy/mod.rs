@@ -1,5 +1,6 @@
 //! Policy files: read, parse, merge, validate. From here on a policy is a value with no invalid states.
 
+pub mod codes;
 mod diagnostic;
 mod document;
 mod fault;
@@ -8,6 +9,7 @@ mod mark;
 mod merge;
 pub mod model;
 mod prefix;
+mod schema;
 mod shape;
 mod source;
 mod syntax;
@@ -32,6 +34,7 @@ use source::Sources;
 
 pub use diagnostic::{Diagnostic, Second, render};
 pub use fault::{Fault, Quoted, Severity};
+pub use schema::schema;
 pub use source::{MAX_BYTES, PolicyText};
 
 /// A policy that may be put in force, and what its author should look at again.

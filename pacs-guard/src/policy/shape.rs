@@ -32,6 +32,8 @@ pub(super) type Key = (&'static str, &'static [&'static str]);
 
 /// A mapping whose keys are known. Written by [`mapping!`].
 pub(super) trait Mapping<'de>: Default {
+    /// What it is, in lines.
+    const WHAT: &'static [&'static str];
     /// The keys, in the order in which people write them.
     const KEYS: &'static [Key];
 
@@ -56,6 +58,7 @@ macro_rules! mapping {
         }
 
         impl<'de: $life, $life> Mapping<'de> for $name<$life> {
+            const WHAT: &'static [&'static str] = &[$($what),*];
             const KEYS: &'static [Key] = &[$((stringify!($key), &[$($doc),*])),*];
 
             fn read<M: MapAccess<'de>>(&mut self, key: usize, map: &mut M) -> Result<(), M::Error> {

@@ -49,19 +49,29 @@ pub(super) fn description(text: &str) -> Result<(), Fault> {
     if text.chars().all(harmless) { Ok(()) } else { Err(Fault::Description) }
 }
 
+/// The words of `mode`.
+pub(super) const MODES: [(&str, Mode); 2] = [("audit", Mode::Audit), ("enforce", Mode::Enforce)];
+/// The words of `transport`.
+pub(super) const TRANSPORTS: [(&str, Transport); 2] = [("tcp", Transport::Tcp), ("udp", Transport::Udp)];
+/// The words of `on_refuse`: whether a reset is asked for.
+pub(super) const REFUSALS: [(&str, bool); 2] = [("drop", false), ("reset", true)];
+/// The words of `unparsed`.
+pub(super) const ACTIONS: [(&str, UnparsedAction); 2] =
+    [("drop", UnparsedAction::Drop), ("pass", UnparsedAction::Pass)];
+
 /// `audit` or `enforce`.
 pub(super) fn mode(text: &str) -> Result<Mode, Fault> {
-    word(text, &[("audit", Mode::Audit), ("enforce", Mode::Enforce)])
+    word(text, &MODES)
 }
 
 /// `tcp` or `udp`.
 pub(super) fn transport(text: &str) -> Result<Transport, Fault> {
-    word(text, &[("tcp", Transport::Tcp), ("udp", Transport::Udp)])
+    word(text, &TRANSPORTS)
 }
 
 /// Whether `reset` is asked for, not `drop`.
 pub(super) fn resets(text: &str) -> Result<bool, Fault> {
-    word(text, &[("drop", false), ("reset", true)])
+    word(text, &REFUSALS)
 }
 
 /// `true` or `false`, and none of YAML's older spellings.
@@ -71,7 +81,7 @@ pub(super) fn flag(text: &str) -> Result<bool, Fault> {
 
 /// `drop` or `pass`.
 pub(super) fn action(text: &str) -> Result<UnparsedAction, Fault> {
-    word(text, &[("drop", UnparsedAction::Drop), ("pass", UnparsedAction::Pass)])
+    word(text, &ACTIONS)
 }
 
 /// One of [`Cause::ALL`].

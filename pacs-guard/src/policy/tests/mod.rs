@@ -7,6 +7,7 @@ mod limits;
 mod parts;
 mod render;
 mod rules;
+mod schema;
 
 use std::path::Path;
 
