@@ -83,7 +83,7 @@ fn files_that_are_no_policy() {
     fs::write(dir.join("bomb.yaml"), bomb()).unwrap();
     let cases = [
         ("fifo", "FIFO"),
-        ("folder", "directory"),
+        ("folder", "no policy in this folder"),
         ("/dev/null", "character device"),
         ("dangling", "cannot be read"),
         ("missing.yaml", "cannot be read"),

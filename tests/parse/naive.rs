@@ -99,15 +99,12 @@ fn ipv6(bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
     let header = &bytes[..40];
     let length = usize::from(word(header, 4).unwrap());
     let payload = trimmed(&bytes[40..], length, length == 0)?;
-    // Headers are looked for in the whole frame, for a lying length hides none; ports only in the packet.
-    chain(header[6], &bytes[40..], bytes.len() - 40 - payload.len(), false, 0, packet)
+    chain(header[6], payload, false, 0, packet)
 }
 
-/// `behind` are the bytes at the end that lie behind the packet.
 fn chain(
     header: u8,
     bytes: &[u8],
-    behind: usize,
     fragment: bool,
     read: usize,
     packet: &mut Packet,
@@ -118,8 +115,7 @@ fn chain(
     packet.protocol = header;
     let cut = if fragment { Cause::Fragment } else { Cause::Truncated };
     if let Some(transport) = transport(header) {
-        let payload = bytes.get(..bytes.len().saturating_sub(behind)).unwrap_or_default();
-        return ports(payload, cut, transport, packet);
+        return ports(bytes, cut, transport, packet);
     }
     if !matches!(header, 0 | 43 | 44 | 51 | 60) {
         return Ok(Content::OtherProtocol);
@@ -141,5 +137,5 @@ fn chain(
         _ => 8 + 8 * usize::from(second),
     };
     packet.source_routed |= header == 43 && fourth != 0;
-    chain(next, bytes.get(length..).unwrap_or_default(), behind, fragment, read + 1, packet)
+    chain(next, bytes.get(length..).unwrap_or_default(), fragment, read + 1, packet)
 }
