@@ -3,6 +3,7 @@
 mod bpf_toolchain;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod setup;
 mod shell;
@@ -38,6 +39,14 @@ enum Command {
     Test,
     /// Three hosts, a real DICOM archive, and who may talk to it (needs root)
     Demo,
+    /// Any bytes into each parser of what strangers write (installs cargo-fuzz)
+    Fuzz {
+        /// For each target
+        #[arg(long, default_value_t = 5)]
+        minutes: u64,
+    },
+    /// What the kernel's verifier says of the XDP program, against a budget (needs root)
+    Verify,
     /// What listens on SSH's port in the demo
     #[command(hide = true)]
     Greet {
@@ -53,6 +62,8 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Test => test::run(),
         Command::Demo => demo::run(),
+        Command::Fuzz { minutes } => fuzz::run(minutes),
+        Command::Verify => test::verify(),
         Command::Greet { port } => demo::greet(port),
     };
     match done {

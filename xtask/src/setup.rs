@@ -151,6 +151,23 @@ fn install_nightly(yes: bool) -> Result<()> {
     )
 }
 
+/// Finds a nightly compiler and cargo-fuzz, and installs them as [`run`] would.
+pub(crate) fn fuzzer() -> Result<()> {
+    let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--version"]).output();
+    match nightly.ok().filter(|out| out.status.success()) {
+        Some(out) => found("nightly", String::from_utf8_lossy(&out.stdout).trim()),
+        None => install_nightly(false)?,
+    }
+    match shell::find("cargo-fuzz") {
+        Some(path) => found("cargo-fuzz", &path.display().to_string()),
+        None => {
+            agreed("cargo-fuzz (a minute, once)", false)?;
+            shell::run(&mut shell::cargo(&["install", "--locked", "cargo-fuzz"]))?;
+        }
+    }
+    Ok(())
+}
+
 /// Compiles `bpf-linker`, which must have the LLVM of the compiler whose bitcode it links.
 fn install_linker(yes: bool) -> Result<()> {
     let what = format!("bpf-linker {BPF_LINKER} (some minutes, once)");

@@ -33,6 +33,12 @@ pub(crate) fn run() -> Result<()> {
     done
 }
 
+/// Prints the verifier's figures; fails where they pass the budget in `tests/verifier.rs`.
+pub(crate) fn verify() -> Result<()> {
+    ensure!(lab::is_root(), "the verifier judges what is loaded into the kernel, and that needs root");
+    shell::run(&mut shell::cargo(&["test", "--quiet", "--test", "verifier", "--", "--nocapture"]))
+}
+
 fn timed(name: &'static str, step: fn() -> Result<()>, times: &mut Vec<(&str, Duration)>) -> Result<()> {
     println!("\n== {name}");
     let start = Instant::now();
