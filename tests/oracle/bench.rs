@@ -70,10 +70,6 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(setup: Setup) -> Result<Self> {
-        // One processor: then what goes in first comes out first.
-        let mut cpus = CpuSet::new();
-        cpus.set(sched_getcpu()?)?;
-        sched_setaffinity(Pid::from_raw(0), &cpus)?;
         let mut lab = Lab::new()?;
         let (pacs, sender) = (lab.host("pacs")?, lab.host("sender")?);
         lay_wire(&pacs, &sender)?;
@@ -83,6 +79,10 @@ impl Bench {
         let listeners = [listen(PROTECTED_TCP)?, listen(OPEN_TCP)?];
         let datagrams = [hear(PROTECTED_UDP)?, hear(OPEN_UDP)?];
         enter(&sender)?;
+        // One processor: then what goes in first comes out first. Not before the daemon, which would inherit it.
+        let mut cpus = CpuSet::new();
+        cpus.set(sched_getcpu()?)?;
+        sched_setaffinity(Pid::from_raw(0), &cpus)?;
         Ok(Self {
             daemon,
             wire: wire()?,
