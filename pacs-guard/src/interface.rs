@@ -6,14 +6,16 @@ use ethtool::{EthtoolAttr, EthtoolFeatureAttr};
 use futures_util::TryStreamExt;
 use rtnetlink::{
     new_connection,
-    packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    packet_route::link::{
+        LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+    },
 };
 use thiserror::Error;
 
 use crate::datapath::XdpMode;
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// Its index in this namespace.
     pub index: u32,
@@ -29,6 +31,14 @@ pub struct Interface {
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether what is sent on it comes back to this host only.
+    pub loopback: bool,
+    /// What made it, as `ip -d link` names it: `bridge`, `bond`, `wireguard`; none for a card.
+    pub kind: Option<String>,
+    /// The index of the bridge, bond or VRF that it is a port of.
+    pub controller: Option<u32>,
+    /// The index of the interface that it stands on (or, of a veth, its other end).
+    pub lower: Option<u32>,
     /// The XDP program on it.
     pub xdp_program: Option<u32>,
     /// The mode that the program runs in.
@@ -97,20 +107,25 @@ impl From<LinkMessage> for Interface {
         let layer = message.header.link_layer_type;
         let mut interface = Self {
             index: message.header.index,
-            name: String::new(),
             link_layer: layer.to_string(),
             has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
-            mac: None,
-            mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
-            xdp_program: None,
-            xdp_mode: None,
+            loopback: message.header.flags.contains(LinkFlags::Loopback),
+            ..Self::default()
         };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
                 LinkAttribute::Address(mac) => interface.mac = mac.try_into().ok(),
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::Controller(index) => interface.controller = Some(index),
+                LinkAttribute::Link(index) => interface.lower = Some(index),
+                LinkAttribute::LinkInfo(facts) => {
+                    interface.kind = facts.into_iter().find_map(|fact| match fact {
+                        LinkInfo::Kind(kind) => Some(kind.to_string()),
+                        _ => None,
+                    });
+                }
                 LinkAttribute::Xdp(facts) => facts.into_iter().for_each(|fact| interface.learn(&fact)),
                 _ => {}
             }

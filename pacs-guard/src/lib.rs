@@ -2,6 +2,7 @@
 //!
 //! A policy's way: [`policy`] reads and validates a file, [`image`] compiles it to the exact contents of the
 //! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, and [`cli`] asks about it.
+//! [`host`] knows what all of it runs on.
 
 pub mod capture;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod echo;
 pub mod explain;
+pub mod host;
 pub mod image;
 pub mod interface;
 pub mod plan;
