@@ -2,13 +2,14 @@
 //!
 //! A policy's way: [`policy`] reads and validates a file, [`image`] compiles it to the exact contents of the
 //! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, and [`cli`] asks about it.
-//! [`host`] knows what all of it runs on.
+//! [`doctor`] judges the [`host`] that all of it runs on.
 
 pub mod capture;
 pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod datapath;
+pub mod doctor;
 pub mod echo;
 pub mod explain;
 pub mod host;

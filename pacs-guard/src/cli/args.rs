@@ -76,6 +76,8 @@ pub(super) enum Verb {
     Echo(Echo),
     /// Say what happens to a packet, and which line of the policy decides
     Explain(Explain),
+    /// Say what of this host is in the way of a policy, and what leads round it; changes nothing
+    Doctor(PolicyFile),
     /// Make the daemon read its policy file again
     Reload,
     /// Put another policy file in force

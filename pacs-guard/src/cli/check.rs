@@ -50,16 +50,12 @@ fn summary(checked: &Checked) -> String {
         styled(GOOD, "ok"),
         checked.path.display(),
         policy.name,
-        count(policy.services.len(), "service"),
-        count(policy.segments.len(), "segment"),
-        count(sources, "source"),
+        terminal::count(policy.services.len(), "service"),
+        terminal::count(policy.segments.len(), "segment"),
+        terminal::count(sources, "source"),
         match checked.warnings.len() {
             0 => "no warnings".to_owned(),
-            warnings => count(warnings, "warning"),
+            warnings => terminal::count(warnings, "warning"),
         },
     )
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

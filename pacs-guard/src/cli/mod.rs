@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod counters;
 mod detach;
+mod doctor;
 mod echo;
 mod events;
 mod explain;
@@ -70,6 +71,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Rollback(verb) => change::run(args, &Change::Rollback { steps: verb.steps.into() }),
         Verb::Bypass(verb) => change::bypass(args, verb),
         Verb::History => history::run(args),
+        Verb::Doctor(file) => doctor::run(args, file),
         Verb::Detach(verb) => detach::run(args, verb),
         Verb::Schema => schema::run(),
         Verb::Help(verb) => help::run(args, verb),

@@ -61,6 +61,11 @@ pub(super) fn thousands(number: u64) -> String {
     groups.collect::<Vec<_>>().join(",")
 }
 
+/// A number of things.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

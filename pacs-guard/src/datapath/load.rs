@@ -212,16 +212,18 @@ pub(super) fn read_ledger(map: &HashMap<MapData, u32, Record>) -> Result<Ledger,
 
 /// Names what the caller lacks, instead of a bare EPERM from the middle of a load.
 pub fn may_use_bpf() -> Result<(), DatapathError> {
+    let missing = missing_capabilities();
+    if missing.is_empty() { Ok(()) } else { Err(DatapathError::NoPermission(missing.join(", "))) }
+}
+
+/// The capabilities that enforcement needs and the caller lacks.
+pub fn missing_capabilities() -> Vec<String> {
     const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     // Before Linux 5.8 there was only the one that is all of them.
     if has(Capability::CAP_SYS_ADMIN) && has(Capability::CAP_NET_ADMIN) {
-        return Ok(());
+        return Vec::new();
     }
-    let missing: Vec<String> = NEEDED
-        .into_iter()
-        .filter(|capability| !has(*capability))
-        .map(|capability| capability.to_string())
-        .collect();
-    if missing.is_empty() { Ok(()) } else { Err(DatapathError::NoPermission(missing.join(", "))) }
+    let missing = NEEDED.into_iter().filter(|capability| !has(*capability));
+    missing.map(|capability| capability.to_string()).collect()
 }

@@ -17,6 +17,8 @@ use pacs_guard_common::abi::ABI_VERSION;
 
 use super::DatapathError;
 
+const MOUNT_POINT: &str = "/sys/fs/bpf";
+
 /// The folder of pins of one network namespace.
 ///
 /// ```text
@@ -39,8 +41,8 @@ impl Pins {
 
     /// Makes the folders, on a BPF file system that is mounted where it is missing.
     pub(super) fn create(&self) -> Result<(), DatapathError> {
-        let mount_point = Path::new("/sys/fs/bpf");
-        if self.root.starts_with(mount_point) && !is_bpffs(mount_point) {
+        let mount_point = Path::new(MOUNT_POINT);
+        if self.mountable() && !is_bpffs(mount_point) {
             mount(Some("bpf"), mount_point, Some("bpf"), MsFlags::empty(), Some("mode=0700"))
                 .map_err(|why| DatapathError::NoBpfFs { path: self.root.clone(), why: why.into() })?;
             tracing::warn!("no BPF file system at {}: mounted one", mount_point.display());
@@ -53,6 +55,16 @@ impl Pins {
         }
         let maps = self.maps();
         DirBuilder::new().recursive(true).mode(0o700).create(&maps).map_err(at(&maps))
+    }
+
+    /// Whether the pins would lie on a BPF file system as things are, with none mounted anew.
+    pub fn on_bpffs(&self) -> bool {
+        self.root.ancestors().find(|path| path.exists()).is_some_and(is_bpffs)
+    }
+
+    /// Whether a BPF file system is mounted for the pins where none is: only at its usual place.
+    pub fn mountable(&self) -> bool {
+        self.root.starts_with(MOUNT_POINT)
     }
 
     /// Takes the pins for one writer; the lock ends with the value, or with the process.
