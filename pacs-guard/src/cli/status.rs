@@ -16,8 +16,8 @@ use crate::{
     control::{Client, ClientError, DaemonStatus, ReloadResult},
     datapath::{BootTime, Counters, InForce, Pins, XdpMode, linked_program},
     echo::Printable,
+    host::{Network, Uncovered},
     image::{Card, Enforces},
-    interface,
 };
 
 /// The word at the head of the page.
@@ -57,13 +57,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let generation = in_force.as_ref().and_then(|in_force| in_force.image.generation());
     let until = in_force.as_ref().and_then(|in_force| in_force.until).map(BootTime::to_timestamp);
     let totals = Counters::read(&pins)?.as_ref().map(totals).unwrap_or_default();
-    let (interfaces, daemon) = block_on(async {
+    let (network, daemon) = block_on(async {
         let daemon = match Client::connect(&args.socket()).await {
             Ok(client) => client.status().await,
             Err(why) => Err(why),
         };
-        Ok((guarded(&pins).await?, daemon))
+        Ok((Network::look().await?, daemon))
     })?;
+    let interfaces = guarded(&pins, &network)?;
+    let uncovered = in_force.as_ref().map_or_else(Vec::new, |in_force| {
+        let attached: Vec<u32> =
+            interfaces.iter().filter(|guarded| guarded.attached).map(|guarded| guarded.index).collect();
+        network.uncovered(&attached, |port| in_force.image.protects_tcp(port))
+    });
     let state = state(card.as_ref(), &interfaces);
     if args.json {
         terminal::json(&json!({
@@ -73,21 +79,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             "generation": generation,
             "until": until,
             "interfaces": interfaces,
+            "uncovered_interfaces": uncovered,
             "packets": totals,
             "daemon": daemon.as_ref().ok(),
             "daemon_error": daemon.as_ref().err().map(ToString::to_string),
         }))?;
     } else {
-        print(state, card.as_ref(), (generation, until), &interfaces, &totals, &daemon);
+        print(state, card.as_ref(), (generation, until), &interfaces, &uncovered, &totals, &daemon);
     }
     Ok(if state == State::NotEnforcing { Exit::NotEnforcing } else { Exit::Fine })
 }
 
-async fn guarded(pins: &Pins) -> anyhow::Result<Vec<Guarded>> {
-    let known = interface::list().await?;
+fn guarded(pins: &Pins, network: &Network) -> anyhow::Result<Vec<Guarded>> {
     let mut guarded = Vec::new();
     for index in pins.links()? {
-        let found = known.iter().find(|interface| interface.index == index);
+        let found = network.interface(index);
         let program = linked_program(pins, index)?;
         guarded.push(Guarded {
             name: found.map_or_else(|| "(gone)".to_owned(), |interface| interface.name.clone()),
@@ -133,6 +139,7 @@ fn print(
     card: Option<&Card>,
     (generation, until): (Option<u64>, Option<Timestamp>),
     interfaces: &[Guarded],
+    uncovered: &[Uncovered],
     totals: &Totals,
     daemon: &Result<DaemonStatus, ClientError>,
 ) {
@@ -186,6 +193,9 @@ fn print(
             (false, _) => format!("{}  {}", interface.name, styled(BAD, "not guarded: the program is gone")),
         };
         line("interface", text);
+    }
+    for open in uncovered {
+        line("", styled(WARN, open));
     }
     line(
         "packets",

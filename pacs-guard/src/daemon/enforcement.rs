@@ -19,9 +19,13 @@ use super::{
 use crate::{
     control::{self, Change, ReloadResult},
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, may_use_bpf},
+    host::{HostError, Network, Uncovered},
     image::{Booking, Card, CompileError},
     interface::{self, InterfaceError},
-    policy::{self, Checked, Rejected, model::Policy},
+    policy::{
+        self, Checked, Rejected,
+        model::{Policy, Transport},
+    },
     state::{Action, Entry, Kind, Provisional, StateError, Store},
 };
 
@@ -349,6 +353,15 @@ impl Enforcement {
     /// Takes the program off every interface; their indices.
     pub(super) fn detach(&self) -> Result<Vec<u32>, DatapathError> {
         self.datapath.detach()
+    }
+
+    /// The interfaces by which a protected service is reached now and not judged.
+    pub(super) async fn uncovered(&self) -> Result<Vec<Uncovered>, HostError> {
+        let guarded: Vec<u32> = self.attached.iter().map(|attached| attached.index).collect();
+        let services = || self.policy.services.iter().filter(|service| service.transport == Transport::Tcp);
+        let protects =
+            |port| services().any(|service| service.ports.iter().any(|range| range.contains(&port)));
+        Ok(Network::look().await?.uncovered(&guarded, protects))
     }
 
     pub(super) const fn policy(&self) -> &Policy {

@@ -61,6 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
 
     let (mut enforcement, events, listener) = Enforcement::start(&options).await?;
+    warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
     tokio::spawn(control::serve(listener, control));
 
@@ -162,6 +163,18 @@ impl Daemon {
             );
         }
         Ok(())
+    }
+}
+
+/// Says which interfaces lead round the guard. Enforcement never depends on whether that is known.
+async fn warn_of_ways_round(enforcement: &Enforcement) {
+    match enforcement.uncovered().await {
+        Ok(uncovered) => {
+            for open in uncovered {
+                tracing::warn!("{open}: see `pacs-guard doctor`");
+            }
+        }
+        Err(why) => tracing::warn!("ways round the guard are not known: {why}"),
     }
 }
 

@@ -35,6 +35,13 @@ pub fn verify() -> Result<Option<Verified>, DatapathError> {
     })())
 }
 
+impl Datapath {
+    /// Instructions that the verifier walked through; `None` before Linux 5.16.
+    pub fn verified_instructions(&mut self) -> Result<Option<u32>, DatapathError> {
+        Ok(self.program()?.info()?.verified_instruction_count())
+    }
+}
+
 /// The verifier's log.
 ///
 /// The loader shows it only where a load fails. So one does, after the verifier is done and content: the kernel

@@ -1,7 +1,7 @@
 //! An image: the pages of one generation, readable in user space as the kernel reads them.
 
 use pacs_guard_common::{
-    abi::{CELLS_PER_PAGE, Cell, Header, Page},
+    abi::{CELLS_PER_PAGE, Cell, Header, Page, TCP_PORTS},
     verdict::PolicyView,
 };
 
@@ -42,6 +42,11 @@ impl Image {
     /// The number of the generation.
     pub fn generation(&self) -> Option<u64> {
         Some(self.header()?.generation)
+    }
+
+    /// Whether a service is on a TCP port.
+    pub fn protects_tcp(&self, port: u16) -> bool {
+        self.port_service(TCP_PORTS, port).is_some_and(|service| service != 0)
     }
 
     /// The card, where the image holds a whole one.
