@@ -12,6 +12,7 @@ mod bad_input;
 mod capabilities;
 mod counters;
 mod crash;
+mod doctor;
 mod echo;
 mod events;
 mod explain;
