@@ -47,7 +47,9 @@ fn each_command_runs_in_the_order_shown() {
                 let mut command = lab::cli(BINARY.as_ref(), &host);
                 command.args(arguments);
                 let done = lab::run(command, PATIENCE).unwrap();
-                assert!(done.success(), "`{line}` failed: {}", done.text());
+                // The doctor may have something to say of this machine.
+                let advice = arguments.first() == Some(&"doctor") && done.status.code() == Some(1);
+                assert!(done.success() || advice, "`{line}` failed: {}", done.text());
             }
             _ => panic!("no test knows how to run `{line}`"),
         }

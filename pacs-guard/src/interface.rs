@@ -37,7 +37,7 @@ pub struct Interface {
     pub kind: Option<String>,
     /// The index of the bridge, bond or VRF that it is a port of.
     pub controller: Option<u32>,
-    /// The index of the interface that it stands on (or, of a veth, its other end).
+    /// The index of the interface that it stands on (or, of a veth, its other end), where that is in this namespace.
     pub lower: Option<u32>,
     /// The XDP program on it.
     pub xdp_program: Option<u32>,
@@ -113,6 +113,7 @@ impl From<LinkMessage> for Interface {
             loopback: message.header.flags.contains(LinkFlags::Loopback),
             ..Self::default()
         };
+        let mut abroad = false;
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
@@ -120,6 +121,7 @@ impl From<LinkMessage> for Interface {
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::Controller(index) => interface.controller = Some(index),
                 LinkAttribute::Link(index) => interface.lower = Some(index),
+                LinkAttribute::LinkNetNsId(_) => abroad = true,
                 LinkAttribute::LinkInfo(facts) => {
                     interface.kind = facts.into_iter().find_map(|fact| match fact {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -130,6 +132,8 @@ impl From<LinkMessage> for Interface {
                 _ => {}
             }
         }
+        // An index of another namespace may be that of an unlike interface here.
+        interface.lower = interface.lower.filter(|_| !abroad);
         interface
     }
 }
@@ -143,5 +147,23 @@ impl Interface {
             LinkXdp::ProgId(id) if *id != 0 => self.xdp_program = Some(*id),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_stands_on_one_elsewhere_stands_on_none_here() {
+        let on = |more: Vec<LinkAttribute>| {
+            let mut message = LinkMessage::default();
+            message.header.index = 5;
+            message.attributes = vec![LinkAttribute::Link(5)];
+            message.attributes.extend(more);
+            Interface::from(message).lower
+        };
+        assert_eq!(on(vec![]), Some(5));
+        assert_eq!(on(vec![LinkAttribute::LinkNetNsId(0)]), None);
     }
 }
