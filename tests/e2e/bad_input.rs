@@ -141,7 +141,7 @@ fn mistakes_in_a_policy() {
 #[test]
 fn wrong_command_lines() {
     let site = Site::new();
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 12] = [
         &[],
         &["enforce"],
         &["run", "--xdp-mode", "offloaded"],
@@ -152,9 +152,17 @@ fn wrong_command_lines() {
         &["explain", "ct1.example.org", "104"],
         &["explain", "10.0.0.1", "104", "--frame", "00"],
         &["events", "--recent", "--count", "1"],
+        &["help", "enforce"],
+        &["help", "PG9999"],
     ];
     for args in cases {
         refused(&site, args, 2, &["--help"]);
+    }
+    refused(&site, &["help", "PG9999"], 2, &["did you mean PG0999?"]);
+    // And the same verb asked rightly.
+    for (about, word) in [("run", "Usage: pacs-guard run"), ("pg0207", "has host bits set")] {
+        let done = site.ask(&["help", about]);
+        assert!(done.success() && done.stdout.contains(word), "{}", done.text());
     }
 }
 

@@ -1,7 +1,7 @@
 //! `help`: a command's own help, or what a code of `check` means.
 
-use anstream::{print, println};
-use clap::CommandFactory;
+use anstream::print;
+use clap::{CommandFactory, error::ErrorKind};
 
 use super::{
     Exit,
@@ -34,16 +34,20 @@ fn command(name: &str) -> Option<clap::Command> {
 }
 
 fn code(args: &Args, about: &str) -> anyhow::Result<Exit> {
-    match codes::find(about) {
-        Ok(entry) if args.json => terminal::json(&entry.explain())?,
-        Ok(entry) => println!("{}", entry.explain().text().trim_end()),
+    let what = match codes::find(about) {
+        Ok(entry) if args.json => {
+            terminal::json(&entry.explain())?;
+            return Ok(Exit::Fine);
+        }
+        Ok(entry) => {
+            print!("{}", entry.explain().text());
+            return Ok(Exit::Fine);
+        }
         Err(nearest) if about.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("PG")) => {
-            anyhow::bail!("there is no code {}; did you mean {nearest}?", about.escape_debug())
+            format!("there is no code {}; did you mean {nearest}?", about.escape_debug())
         }
-        Err(_) => {
-            let what = format!("unrecognized subcommand '{}'", about.escape_debug());
-            Args::command().error(clap::error::ErrorKind::InvalidSubcommand, what).exit()
-        }
-    }
-    Ok(Exit::Fine)
+        Err(_) => format!("there is no command and no code '{}'", about.escape_debug()),
+    };
+    // A wrong command line, said and ended as clap does.
+    Args::command().error(ErrorKind::InvalidValue, what).exit()
 }
