@@ -19,6 +19,7 @@ mod explain;
 mod frames;
 mod life;
 mod orthanc;
+mod plan;
 mod provisional;
 mod reload;
 mod resets;

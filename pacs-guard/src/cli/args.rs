@@ -80,6 +80,8 @@ pub(super) enum Verb {
     Doctor(PolicyFile),
     /// Make the daemon read its policy file again
     Reload,
+    /// Show what a policy file would change, and which connections it would cut
+    Plan(Plan),
     /// Put another policy file in force
     Apply(Apply),
     /// Keep the policy that was applied with --confirm
@@ -207,10 +209,21 @@ pub(super) struct Explain {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Plan {
+    /// The policy file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Apply {
     /// The policy file
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+
+    /// Put it in force even where it cuts connections of now
+    #[arg(long)]
+    pub(super) cut: bool,
 
     /// Go back by itself unless `pacs-guard confirm` comes in time: 60s, 5m
     #[arg(long, value_name = "TIME", value_parser = seconds)]

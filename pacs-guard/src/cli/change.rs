@@ -1,16 +1,35 @@
 //! `reload`, `apply`, `confirm`, `rollback` and `bypass`: ask the daemon for a change, and say what came of it.
 
 use anstream::{eprint, println};
+use serde_json::json;
 
 use super::{
     Exit,
     args::{Apply, Args, Bypass},
-    block_on,
+    block_on, plan,
     terminal::{self, GOOD, WARN, styled},
 };
-use crate::control::{Change, Client, ReloadResult};
+use crate::{
+    control::{Change, Client, ReloadResult},
+    policy,
+};
 
 pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
+    if !verb.cut {
+        // A bad file is the daemon's to refuse: it says so in full.
+        if let Ok(checked) = policy::read(&verb.file) {
+            let (_, cut) = plan::make(args, &checked)?;
+            if !cut.is_empty() {
+                if args.json {
+                    terminal::json(&json!({ "result": "cuts", "cuts": cut }))?;
+                } else {
+                    plan::print_cut(&cut);
+                    terminal::error("nothing was changed: `--cut` puts it in force all the same");
+                }
+                return Ok(Exit::Cuts);
+            }
+        }
+    }
     // The daemon has another working folder.
     let file = std::path::absolute(&verb.file)?;
     run(args, &Change::Apply { file, confirm: verb.confirm })

@@ -12,19 +12,13 @@ use super::{
 };
 use crate::{
     echo::{Target, probe_all},
-    policy::{self, model::Peer},
+    policy::model::Peer,
 };
 
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 pub(super) fn run(args: &args::Args, verb: &args::Echo) -> anyhow::Result<Exit> {
-    let checked = match policy::read(&verb.file.policy) {
-        Ok(checked) => checked,
-        Err(rejected) => {
-            anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
-            return Ok(Exit::Invalid);
-        }
-    };
+    let Some(checked) = super::read_policy(&verb.file.policy) else { return Ok(Exit::Invalid) };
     let peers = pick(&checked.policy.peers, &verb.peers)?;
     let (forbidden, asked): (Vec<&Peer>, Vec<&Peer>) = peers.into_iter().partition(|peer| peer.do_not_probe);
     let targets = asked.into_iter().map(Target::from).collect();

@@ -9,26 +9,20 @@ use anyhow::{Context, bail};
 use etherparse::PacketBuilder;
 use pacs_guard_common::{packet::parse, verdict::judge};
 
-use super::{Exit, args, terminal};
+use super::{Exit, args};
 use crate::{
     capture,
     datapath::{SHORTEST_FRAME, Trial},
     explain::Explanation,
     image::{Card, Image, Ledger, compile},
     policy::{
-        self, Checked,
+        Checked,
         model::{Policy, Service, Transport},
     },
 };
 
 pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exit> {
-    let checked = match policy::read(&verb.file.policy) {
-        Ok(checked) => checked,
-        Err(rejected) => {
-            anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
-            return Ok(Exit::Invalid);
-        }
-    };
+    let Some(checked) = super::read_policy(&verb.file.policy) else { return Ok(Exit::Invalid) };
     let packet = match (verb.source, verb.port) {
         (Some(source), Some(port)) => {
             let transport = if verb.udp { Transport::Udp } else { Transport::Tcp };

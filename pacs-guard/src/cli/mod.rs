@@ -11,16 +11,20 @@ mod events;
 mod explain;
 mod help;
 mod history;
+mod plan;
 mod run;
 mod schema;
 mod status;
 mod terminal;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Parser;
 
-use crate::control::Change;
+use crate::{
+    control::Change,
+    policy::{self, Checked},
+};
 use args::{Args, Verb};
 
 use crate::datapath::chain;
@@ -36,6 +40,12 @@ pub enum Exit {
     Invalid = 3,
     /// Nothing is enforced.
     NotEnforcing = 4,
+    /// The plan lets more sources in, and shuts none out.
+    Widens = 10,
+    /// The plan shuts sources out.
+    Narrows = 11,
+    /// The plan cuts connections of now.
+    Cuts = 12,
 }
 
 impl From<Exit> for ExitCode {
@@ -66,6 +76,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Echo(verb) => echo::run(args, verb),
         Verb::Explain(verb) => explain::run(args, verb),
         Verb::Reload => change::run(args, &Change::Reload),
+        Verb::Plan(verb) => plan::run(args, verb),
         Verb::Apply(verb) => change::apply(args, verb),
         Verb::Confirm => change::run(args, &Change::Confirm),
         Verb::Rollback(verb) => change::run(args, &Change::Rollback { steps: verb.steps.into() }),
@@ -75,6 +86,17 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Detach(verb) => detach::run(args, verb),
         Verb::Schema => schema::run(),
         Verb::Help(verb) => help::run(args, verb),
+    }
+}
+
+/// Reads a policy; `None` where it is invalid, which is then told.
+fn read_policy(path: &Path) -> Option<Checked> {
+    match policy::read(path) {
+        Ok(checked) => Some(checked),
+        Err(rejected) => {
+            anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
+            None
+        }
     }
 }
 

@@ -31,16 +31,18 @@ pub fn cut(
 ) -> Vec<Cut> {
     let drops = |image: &Image, frame: &[u8]| judge(&frame, image).ruling.verdict == Verdict::Drop;
     let cut = |(local, peer): &(SocketAddr, SocketAddr)| {
-        // A listener of both families shows IPv4 peers as IPv6 ones; on the wire they are IPv4.
-        let [local, peer] = [local, peer].map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-        let frame = segment(peer, local)?;
+        // What a host says to itself goes over loopback, past every card.
+        if peer.ip() == local.ip() || peer.ip().is_loopback() {
+            return None;
+        }
+        let frame = segment(*peer, *local)?;
         let judgement = judge(&frame.as_slice(), new);
         let spared = judgement.ruling.verdict != Verdict::Drop;
         if spared || old.is_some_and(|old| drops(old, &frame)) {
             return None;
         }
         let booking = ledger.booking(judgement.ruling.counter)?;
-        Some(Cut { peer, local, because: Explanation::new(judgement.packet, booking, policy) })
+        Some(Cut { peer: *peer, local: *local, because: Explanation::new(judgement.packet, booking, policy) })
     };
     connections.iter().filter_map(cut).collect()
 }

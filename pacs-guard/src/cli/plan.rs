@@ -1,0 +1,153 @@
+//! `plan`: what would change if a file took the place of what is in force, and whom that would cut.
+
+use std::{fmt::Write, net::SocketAddr, path::Path};
+
+use anstream::println;
+use serde_json::json;
+
+use super::{
+    Exit,
+    args::{self, Args},
+    terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
+};
+use crate::{
+    datapath::InForce,
+    host,
+    image::{Card, Ledger, Size, compile},
+    plan::{Cut, Kind, Plan, SegmentChange, ServiceChange, cut},
+    policy::Checked,
+    state::Store,
+};
+
+pub(super) fn run(args: &Args, verb: &args::Plan) -> anyhow::Result<Exit> {
+    let Some(checked) = super::read_policy(&verb.file) else { return Ok(Exit::Invalid) };
+    let (plan, cut) = make(args, &checked)?;
+    let exit = match &plan {
+        _ if !cut.is_empty() => Exit::Cuts,
+        plan if plan.narrows() => Exit::Narrows,
+        plan if plan.widens() => Exit::Widens,
+        _ => Exit::Fine,
+    };
+    if args.json {
+        terminal::json(&json!({ "schema": "pacs-guard/plan/1", "plan": plan, "cuts": cut }))?;
+    } else {
+        print(&plan, &cut, &verb.file);
+    }
+    Ok(exit)
+}
+
+/// Compares a policy with what is in force, and looks at the connections of now.
+pub(super) fn make(args: &Args, checked: &Checked) -> anyhow::Result<(Plan, Vec<Cut>)> {
+    let in_force = InForce::read(&args.pins()?)?;
+    let old = match in_force.as_ref().and_then(|in_force| in_force.image.card()) {
+        Some(card) => Some(Store::open(&args.state_dir)?.read(&card.sha256)?),
+        None => None,
+    };
+    let plan = Plan::new(old.as_ref().map(|old| &old.policy), &checked.policy);
+    let mut ledger = Ledger::default();
+    let image = compile(&checked.policy, &mut ledger, 1, &Card::new(checked, jiff::Timestamp::now(), None))?;
+    let connections: Vec<(SocketAddr, SocketAddr)> =
+        host::connections()?.iter().map(|connection| (connection.local, connection.peer)).collect();
+    let old = in_force.map(|in_force| in_force.image);
+    let cut = cut(&connections, old.as_ref(), (&image, &ledger, &checked.policy));
+    Ok((plan, cut))
+}
+
+fn print(plan: &Plan, cut: &[Cut], file: &Path) {
+    if plan.is_empty() {
+        return println!("{} {} is what is in force", styled(GOOD, "no change:"), file.display());
+    }
+    for service in &plan.services {
+        println!("{}", words(service));
+    }
+    for segment in &plan.segments {
+        println!("{}", segment_words(segment));
+    }
+    for other in &plan.others {
+        println!("  {other}");
+    }
+    print_cut(cut);
+}
+
+/// Names the connections that would end.
+pub(super) fn print_cut(cut: &[Cut]) {
+    if cut.is_empty() {
+        return println!("{}", styled(DIM, "no connection of now would be cut"));
+    }
+    println!("{}", styled(BAD, format!("{} connections of now would be cut:", cut.len())));
+    for Cut { peer, local, because } in cut {
+        println!("  {peer} on port {}: {because}", local.port());
+    }
+}
+
+fn words(change: &ServiceChange) -> String {
+    let mut text = format!("{} service {}", mark(change.kind), change.service);
+    let mut add = |style, words: String| {
+        write!(text, "\n    {}", styled(style, words)).ok();
+    };
+    if !change.claimed.is_empty() {
+        add(WARN, format!("comes under protection: port {}", change.claimed.join(", ")));
+    }
+    if !change.released.is_empty() {
+        add(WARN, format!("is open to everyone: port {}", change.released.join(", ")));
+    }
+    if !change.opened.is_empty() {
+        add(GOOD, format!("opens to {}", size(change.opened)));
+    }
+    if !change.closed.is_empty() {
+        add(BAD, format!("closes to {}", size(change.closed)));
+    }
+    for other in &change.others {
+        add(DIM, format!("{other} changes"));
+    }
+    text
+}
+
+fn segment_words(change: &SegmentChange) -> String {
+    let mut text = format!("{} segment {}", mark(change.kind), change.segment);
+    let mut list = |what: &str, items: &[String]| {
+        const SHOWN: usize = 8;
+        for item in items.iter().take(SHOWN) {
+            write!(text, "\n    {what} {item}").ok();
+        }
+        if items.len() > SHOWN {
+            write!(text, "\n    {what} {} more", items.len() - SHOWN).ok();
+        }
+    };
+    list("+ source", &change.sources_added);
+    list("- source", &change.sources_removed);
+    list("> source", &change.sources_moved);
+    list("+ except", &change.except_added);
+    list("- except", &change.except_removed);
+    list("+ grant", &change.granted);
+    list("- grant", &change.revoked);
+    if change.mode {
+        text.push_str("\n    its mode changes");
+    }
+    text
+}
+
+fn mark(kind: Kind) -> String {
+    match kind {
+        Kind::Added => styled(GOOD, "+"),
+        Kind::Removed => styled(BAD, "-"),
+        Kind::Changed => styled(WARN, "~"),
+    }
+}
+
+/// Address space in words: IPv6 in networks of 64 bits where it is as large.
+fn size(size: Size) -> String {
+    let mut parts = Vec::new();
+    if size.ipv4 > 0 {
+        parts.push(format!("{} IPv4 addresses", thousands(size.ipv4)));
+    }
+    match (size.ipv6 >> 64, size.ipv6) {
+        (0, 0) => {}
+        (0, few) => parts.push(format!("{} IPv6 addresses", thousands(few.try_into().unwrap_or(u64::MAX)))),
+        (networks, _) => {
+            parts
+                .push(format!("{} IPv6 networks of /64", thousands(networks.try_into().unwrap_or(u64::MAX))));
+        }
+    }
+    parts.join(" and ")
+}
