@@ -24,7 +24,7 @@ fn write(ctx: &XdpContext, frame: &mut XdpFrame<'_>) -> Option<()> {
     let [d1, d2, d3, d4, d5, d6]: [u8; 6] = frame.read(0)?;
     // SAFETY: the value is copied at once; should user space store another meanwhile, each byte is of one of
     // the two, and a mixed address matches no frame that matters.
-    let own = unsafe { ANSWERING.get(&(ctx.ingress_ifindex() as u32)) }.copied()?;
+    let own = unsafe { ANSWERING.get(ctx.ingress_ifindex() as u32) }.copied()?;
     if own != [d1, d2, d3, d4, d5, d6, 0, 0] {
         return None;
     }

@@ -40,7 +40,7 @@ pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) 
         packet: *packet,
         ruling: judgement.ruling,
     };
-    if EVENTS.output(&event.to_lanes(), 0).is_err() {
+    if EVENTS.output(event.to_lanes(), 0).is_err() {
         count(CounterId::EVENTS_LOST);
     }
 }

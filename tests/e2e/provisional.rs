@@ -145,3 +145,18 @@ fn a_bad_file_at_the_start_means_the_last_good_policy() {
     assert!(log.contains("last good policy"), "{log}");
     assert_eq!(actions(&site), ["start", "last-good"]);
 }
+
+#[test]
+fn no_missing_interface_stands_between_a_policy_and_its_bypass() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    site.pacs.sh("ip link add spare type veth peer name spare1").unwrap();
+    site.write(&policy("enforce", &[&site.modality]).replace("[eth0]", "[eth0, spare]"));
+    let _daemon = site.start(&[]);
+    site.pacs.sh("ip link del spare").unwrap();
+    let done = site.ask(&["bypass", "--for", "15m", "--reason", "drill"]);
+    assert!(done.stderr.contains("there is no interface `spare`"), "{}", done.text());
+    connects(&site.stranger, site.pacs.addr4(), DICOM);
+    site.ask(&["bypass", "--end"]);
+    only_the_modality_is_let_in(&site);
+}

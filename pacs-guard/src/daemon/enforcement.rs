@@ -105,7 +105,7 @@ impl Enforcement {
         if !choice.checked.warnings.is_empty() {
             tracing::warn!("{}", choice.checked.render(false));
         }
-        let wanted = wanted(options, &choice.checked.policy).await?;
+        let wanted = wanted(options, &choice.checked.policy, None).await?;
         let fresh = !options.pins.exist();
         match Self::first(options, store, choice, &wanted).await {
             // Nothing of ours was pinned before, so whatever is now is a left-over; unless it is another's.
@@ -284,7 +284,10 @@ impl Enforcement {
         term: Option<(Kind, Duration)>,
         bypass: Option<String>,
     ) -> Result<(String, Vec<String>), StartError> {
-        let wanted = wanted(&self.options, &checked.policy).await?;
+        let mut left_out = Vec::new();
+        let new = matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
+        let wanted =
+            wanted(&self.options, &checked.policy, if new { None } else { Some(&mut left_out) }).await?;
         let until = term.map(|(_, duration)| BootTime::now().after(duration));
         let provisional = term
             .zip(until)
@@ -306,6 +309,7 @@ impl Enforcement {
                 return Err(why);
             }
         };
+        problems.extend(left_out);
         let warnings = checked.render(false);
         self.card = card;
         self.policy = checked.policy.clone();

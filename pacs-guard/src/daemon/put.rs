@@ -28,8 +28,13 @@ pub(super) struct Wanted {
     answers: Option<bool>,
 }
 
-/// The interfaces that the policy is for, each looked at before anything is changed.
-pub(super) async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wanted>, StartError> {
+/// The interfaces that the policy is for, each looked at before anything is changed. One that can't be guarded is
+/// an error; or, where the way back must not depend on it, is left out and told.
+pub(super) async fn wanted(
+    options: &Options,
+    policy: &Policy,
+    mut left_out: Option<&mut Vec<String>>,
+) -> Result<Vec<Wanted>, StartError> {
     let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
     if names.is_empty() {
         return Err(StartError::NoInterface);
@@ -38,11 +43,19 @@ pub(super) async fn wanted(options: &Options, policy: &Policy) -> Result<Vec<Wan
     let resets = policy.services.iter().any(|service| !service.reset_to.is_empty());
     let mut wanted = Vec::new();
     for name in names {
-        let interface = interface::find(&known, name)?.clone();
+        let found = interface::find(&known, name).map_err(StartError::from);
+        let found = found.and_then(|found| Ok(Datapath::may_attach(&options.pins, found).map(|()| found)?));
+        let interface = match (found, &mut left_out) {
+            (Ok(interface), _) => interface.clone(),
+            (Err(why), None) => return Err(why),
+            (Err(why), Some(left_out)) => {
+                left_out.push(format!("not under guard: {why}"));
+                continue;
+            }
+        };
         if wanted.iter().any(|other: &Wanted| other.interface.index == interface.index) {
             continue;
         }
-        Datapath::may_attach(&options.pins, &interface)?;
         let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
         let linked = Datapath::is_linked(&options.pins, &interface)?;
         wanted.push(Wanted { interface, linked, answers });
