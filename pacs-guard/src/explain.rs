@@ -43,9 +43,9 @@ impl Explanation {
         Self { packet, booking, prefix, place }
     }
 
-    /// What happens to the packet.
-    pub const fn verdict(&self) -> Verdict {
-        self.booking.verdict
+    /// The outcome, as it is booked.
+    pub const fn booking(&self) -> &Booking {
+        &self.booking
     }
 }
 

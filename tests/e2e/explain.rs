@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     lab::Finished,
-    site::{Site, ask, ask_with_input},
+    site::{Site, ask, ask_with_input, policy},
     wire::syn,
 };
 
@@ -206,4 +206,20 @@ fn sentences_for_people() {
     }
     // Nothing was attached, and nothing pinned.
     assert!(!site.pacs.pins().exists());
+}
+
+#[test]
+fn live_judges_by_what_is_in_force_and_not_by_the_file() {
+    let site = Site::new();
+    let modality = site.modality.addr4().to_string();
+    let asked = ["explain", "--live", &modality, "11112"];
+    assert_eq!(site.ask(&asked).status.code(), Some(4), "nothing is in force yet");
+    let mut daemon = site.guard(&[]);
+    site.write(&policy("enforce", &[&site.stranger]));
+    daemon.kill().unwrap();
+    let live = site.ask(&asked);
+    assert!(live.stdout.contains("is allowed"), "{}", live.text());
+    assert!(live.stdout.contains("in force since"), "{}", live.text());
+    let filed = site.ask(&["explain", "--policy", "policy.yaml", &modality, "11112"]);
+    assert!(filed.stdout.contains("is dropped"), "{}", filed.text());
 }

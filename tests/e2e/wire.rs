@@ -22,7 +22,7 @@ use nix::{
     },
 };
 
-use crate::lab::{Host, PATIENCE};
+use crate::lab::{Host, PATIENCE, wait_for};
 
 /// How long a refused connection is waited for. A wrong answer comes in a millisecond.
 const SILENCE: Duration = Duration::from_millis(400);
@@ -87,6 +87,12 @@ impl Listener {
 
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// So many were accepted, and no more. A peer is connected before the listener has counted it.
+    pub(crate) fn accepts(&self, expected: usize) {
+        wait_for("the listener to count", PATIENCE, || Ok(self.accepted() >= expected)).unwrap();
+        assert_eq!(self.accepted(), expected);
     }
 }
 

@@ -203,6 +203,10 @@ pub(super) struct Explain {
     #[command(flatten)]
     pub(super) file: PolicyFile,
 
+    /// Judge by what is in force now, as the kernel holds it, and not by a file; needs root
+    #[arg(long, conflicts_with = "kernel")]
+    pub(super) live: bool,
+
     /// Ask the XDP program itself, loaded for the purpose and attached to nothing; needs root
     #[arg(long)]
     pub(super) kernel: bool,

@@ -9,29 +9,42 @@ use anyhow::{Context, bail};
 use etherparse::PacketBuilder;
 use pacs_guard_common::{packet::parse, verdict::judge};
 
-use super::{Exit, args};
+use super::{Exit, args, terminal};
 use crate::{
     capture,
-    datapath::{SHORTEST_FRAME, Trial},
+    datapath::{Counters, InForce, SHORTEST_FRAME, Trial},
     explain::Explanation,
     image::{Card, Image, Ledger, compile},
     policy::{
         Checked,
         model::{Policy, Service, Transport},
     },
+    state::Store,
 };
 
 pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exit> {
-    let Some(checked) = super::read_policy(&verb.file.policy) else { return Ok(Exit::Invalid) };
+    let mut judge = if verb.live {
+        match Judge::live(args)? {
+            Some(judge) => judge,
+            None => {
+                terminal::error("nothing is in force here: without `--live`, a policy file is judged by");
+                return Ok(Exit::NotEnforcing);
+            }
+        }
+    } else {
+        match super::read_policy(&verb.file.policy) {
+            Some(checked) => Judge::new(checked, verb.kernel)?,
+            None => return Ok(Exit::Invalid),
+        }
+    };
     let packet = match (verb.source, verb.port) {
         (Some(source), Some(port)) => {
             let transport = if verb.udp { Transport::Udp } else { Transport::Tcp };
-            let to = verb.to.unwrap_or_else(|| destination(&checked.policy, source, transport, port));
+            let to = verb.to.unwrap_or_else(|| destination(&judge.checked.policy, source, transport, port));
             Some(build(source, to, transport, port)?)
         }
         _ => None,
     };
-    let mut judge = Judge::new(checked, verb.kernel)?;
     let mut out = std::io::stdout().lock();
     let mut tell = |frame: &[u8]| -> anyhow::Result<()> {
         let explanation = judge.explain(frame)?;
@@ -39,6 +52,9 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
             writeln!(out, "{}", serde_json::to_string(&explanation)?)?;
         } else {
             writeln!(out, "{explanation}")?;
+            if let Some(live) = &judge.live {
+                writeln!(out, "  {}", live.words(&explanation))?;
+            }
         }
         Ok(())
     };
@@ -68,6 +84,26 @@ struct Judge {
     image: Image,
     ledger: Ledger,
     trial: Option<Trial>,
+    live: Option<Live>,
+}
+
+/// What more is known of a policy that is in force.
+struct Live {
+    card: Card,
+    counters: Counters,
+}
+
+impl Live {
+    /// Since when it is so, and for how many packets it was.
+    fn words(&self, explanation: &Explanation) -> String {
+        let same = |(_, booking, packets)| (booking == *explanation.booking()).then_some(packets);
+        let packets: u64 = self.counters.entries().filter_map(same).sum();
+        format!(
+            "in force since {}; {} so far had the same outcome",
+            self.card.loaded.strftime("%F %TZ"),
+            terminal::count(packets as usize, "packet")
+        )
+    }
 }
 
 impl Judge {
@@ -76,7 +112,20 @@ impl Judge {
         let card = Card::new(&checked, jiff::Timestamp::now(), None);
         let image = compile(&checked.policy, &mut ledger, 1, &card)?;
         let trial = if kernel { Some(Trial::new(&image, ledger.clone())?) } else { None };
-        Ok(Self { checked, image, ledger, trial })
+        Ok(Self { checked, image, ledger, trial, live: None })
+    }
+
+    /// Judges by the image that the kernel holds; `None` where nothing is in force.
+    fn live(args: &args::Args) -> anyhow::Result<Option<Self>> {
+        let pins = args.pins()?;
+        let (Some(in_force), Some(counters)) = (InForce::read(&pins)?, Counters::read(&pins)?) else {
+            return Ok(None);
+        };
+        let image = in_force.image;
+        let card = image.card().context("what is in force does not say which policy it is")?;
+        let checked = Store::open(&args.state_dir)?.read(&card.sha256)?;
+        let ledger = counters.ledger().clone();
+        Ok(Some(Self { checked, image, ledger, trial: None, live: Some(Live { card, counters }) }))
     }
 
     fn explain(&mut self, frame: &[u8]) -> anyhow::Result<Explanation> {

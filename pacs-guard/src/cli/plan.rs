@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Exit,
     args::{self, Args},
-    terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, count, styled, thousands},
 };
 use crate::{
     datapath::InForce,
@@ -74,7 +74,7 @@ pub(super) fn print_cut(cut: &[Cut]) {
     if cut.is_empty() {
         return println!("{}", styled(DIM, "no connection of now would be cut"));
     }
-    println!("{}", styled(BAD, format!("{} connections of now would be cut:", cut.len())));
+    println!("{}", styled(BAD, format!("{} of now would be cut:", count(cut.len(), "connection"))));
     for Cut { peer, local, because } in cut {
         println!("  {peer} on port {}: {because}", local.port());
     }
@@ -137,17 +137,17 @@ fn mark(kind: Kind) -> String {
 
 /// Address space in words: IPv6 in networks of 64 bits where it is as large.
 fn size(size: Size) -> String {
+    const MOST: u128 = u128::MAX / 2;
+    let number = |number: u128| thousands(number.try_into().unwrap_or(u64::MAX));
     let mut parts = Vec::new();
     if size.ipv4 > 0 {
         parts.push(format!("{} IPv4 addresses", thousands(size.ipv4)));
     }
-    match (size.ipv6 >> 64, size.ipv6) {
-        (0, 0) => {}
-        (0, few) => parts.push(format!("{} IPv6 addresses", thousands(few.try_into().unwrap_or(u64::MAX)))),
-        (networks, _) => {
-            parts
-                .push(format!("{} IPv6 networks of /64", thousands(networks.try_into().unwrap_or(u64::MAX))));
-        }
+    match size.ipv6 {
+        0 => {}
+        few if few >> 64 == 0 => parts.push(format!("{} IPv6 addresses", number(few))),
+        most if most > MOST => parts.push("most of IPv6".to_owned()),
+        many => parts.push(format!("{} IPv6 networks of /64", number(many >> 64))),
     }
     parts.join(" and ")
 }

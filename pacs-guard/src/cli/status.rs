@@ -10,7 +10,7 @@ use super::{
     Exit,
     args::Args,
     block_on,
-    terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, count, styled, thousands},
 };
 use crate::{
     control::{Client, ClientError, DaemonStatus, ReloadResult},
@@ -176,7 +176,12 @@ fn print(
             }
             line(
                 "",
-                format!("{} services, {} segments, {} sources", card.services, card.segments, card.sources),
+                format!(
+                    "{}, {}, {}",
+                    count(card.services, "service"),
+                    count(card.segments, "segment"),
+                    count(card.sources, "source")
+                ),
             );
         }
     }
@@ -234,7 +239,7 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
             ReloadResult::Invalid { .. } => styled(BAD, "refused: the file is invalid"),
             ReloadResult::Failed { why } => styled(BAD, format!("failed: {why}")),
         };
-        line("reload", format!("{}  {text}", reload.at.strftime("%F %TZ")));
+        line("change", format!("{}  {text}", reload.at.strftime("%F %TZ")));
     }
     for report in &daemon.echo {
         let text = |key: &str| report.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();

@@ -36,6 +36,11 @@ impl Counters {
         Ok(Self { ledger, packets })
     }
 
+    /// What the counters count.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// The packets of one counter.
     pub fn packets(&self, counter: CounterId) -> u64 {
         self.packets.get(counter.number() as usize).copied().unwrap_or(0)
