@@ -58,7 +58,8 @@ impl FrameMut for XdpFrame<'_> {
 
     #[inline(always)]
     fn resize(&mut self, length: usize) -> Option<()> {
-        let now = self.ctx.data_end() - self.ctx.data();
+        // SAFETY: the helper only reads the context.
+        let now = unsafe { helpers::generated::bpf_xdp_get_buff_len(self.ctx.ctx) };
         // SAFETY: the helper only moves the end of the frame, and packet pointers are made anew at each use.
         let result =
             unsafe { helpers::generated::bpf_xdp_adjust_tail(self.ctx.ctx, length as i32 - now as i32) };

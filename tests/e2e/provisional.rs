@@ -160,3 +160,44 @@ fn no_missing_interface_stands_between_a_policy_and_its_bypass() {
     site.ask(&["bypass", "--end"]);
     only_the_modality_is_let_in(&site);
 }
+
+#[test]
+fn what_was_rolled_back_does_not_come_back_with_a_restart() {
+    let (site, mut daemon, _dicom) = site();
+    // The configured file itself is the one that is tried.
+    site.write(&policy("enforce", &[&site.stranger]));
+    asked(&site, &["apply", "policy.yaml", "--confirm", "60s"]);
+    asked(&site, &["rollback"]);
+    daemon.kill().unwrap();
+    let next = site.start(&[]);
+    only_the_modality_is_let_in(&site);
+    assert!(next.log().contains("`pacs-guard reload` takes the file"), "{}", next.log());
+    asked(&site, &["reload"]);
+    only_the_stranger_is_let_in(&site);
+}
+
+#[test]
+fn what_was_applied_outlives_a_crash() {
+    let (site, mut daemon, _dicom) = site();
+    asked(&site, &["apply", "other.yaml"]);
+    daemon.kill().unwrap();
+    let mut daemon = site.start(&[]);
+    only_the_stranger_is_let_in(&site);
+    daemon.kill().unwrap();
+    // A file that was edited since is what the next start takes.
+    site.write(&(policy("enforce", &[&site.modality]) + "# edited\n"));
+    let _last = site.start(&[]);
+    only_the_modality_is_let_in(&site);
+}
+
+#[test]
+fn a_state_folder_that_makes_no_sense_stops_no_start() {
+    let (site, mut daemon, _dicom) = site();
+    daemon.kill().unwrap();
+    let state = site.pacs.dir().join("state");
+    std::fs::write(state.join("provisional.json"), "{").unwrap();
+    let next = site.start(&[]);
+    only_the_modality_is_let_in(&site);
+    assert!(next.log().contains("not known any more"), "{}", next.log());
+    assert!(!state.join("provisional.json").exists());
+}

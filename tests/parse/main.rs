@@ -37,7 +37,7 @@ fn generated_frames_are_read_as_the_naive_reading_reads_them() {
         *contents.entry(format!("{:?}", parsed.content)).or_insert(0) += 1;
     }
     println!("{contents:#?}");
-    assert_eq!(contents.len(), 11, "every content and every cause but source routes, which are judged later");
+    assert_eq!(contents.len(), 12, "every content and every cause");
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn chain(
             8
         }
         51 => 8 + 4 * usize::from(second),
+        43 if next == 4 || next == 41 => return Err(Cause::SourceRoute),
         _ => 8 + 8 * usize::from(second),
     };
     packet.source_routed |= header == 43 && fourth != 0;

@@ -10,6 +10,9 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
+/// IP in a routing header's packet (RFC 8986 section 4.3 and on).
+const IPV4_INSIDE: u8 = 4;
+const IPV6_INSIDE: u8 = 41;
 
 /// Extension headers in one packet at most. Real traffic has one or two.
 pub(super) const MAX_HEADERS: usize = 8;
@@ -69,6 +72,9 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
             }
             // Its length counts words of four bytes, less two (RFC 4302 section 2.2).
             AUTHENTICATION => at + (length as usize + 2) * 4,
+            // Linux unwraps such a packet where segment routing is on (seg6_enabled): what is inside comes in
+            // behind this program.
+            ROUTING if matches!(next, IPV4_INSIDE | IPV6_INSIDE) => return Err(Cause::SourceRoute),
             _ => {
                 if header == ROUTING {
                     packet.source_routed |= fourth != 0;
@@ -109,6 +115,23 @@ mod tests {
             frame.resize(14 + 40 + 16 + padding, NOT_IP);
             let found = parse(&frame.as_slice()).content;
             assert_eq!(found, Content::Unparsed(Cause::Fragment), "{padding} bytes of padding");
+        }
+    }
+
+    /// Segment routing unwraps it, and what is inside comes in behind the program.
+    #[test]
+    fn ip_inside_a_routing_header_is_a_source_route() {
+        for (inside, found) in [
+            (super::IPV4_INSIDE, Content::Unparsed(Cause::SourceRoute)),
+            (super::IPV6_INSIDE, Content::Unparsed(Cause::SourceRoute)),
+            (58, Content::OtherProtocol),
+        ] {
+            let mut frame = vec![0; 12];
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 48, super::ROUTING, 64]);
+            frame.extend([0xfd; 32]);
+            frame.extend([inside, 0, 4, 0, 0, 0, 0, 0]);
+            frame.extend([0; 40]);
+            assert_eq!(parse(&frame.as_slice()).content, found, "next header {inside}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     datapath::InForce,
     image::Card,
     policy::{self, Checked},
-    state::{Action, Kind, Provisional, Store},
+    state::{Action, Entry, Kind, Provisional, Store},
 };
 
 /// The policy to put in force, and why.
@@ -20,28 +20,46 @@ impl Choice {
     /// The configured file; unless an earlier daemon left a policy that still waits to be confirmed, or that nobody
     /// confirmed in time; or, where the file is bad, the last good policy.
     pub(super) fn make(options: &Options, store: &Store) -> Result<Self, StartError> {
-        if let Some(provisional) = store.provisional()?
-            && let Some(choice) = Self::provisional(options, store, &provisional)?
-        {
-            return Ok(choice);
+        match store.provisional() {
+            Ok(None) => {}
+            Ok(Some(provisional)) => match Self::provisional(options, store, &provisional) {
+                Ok(Some(choice)) => return Ok(choice),
+                Ok(None) => {}
+                Err(why) => tracing::error!("what was in force for a while is not known any more: {why}"),
+            },
+            Err(why) => tracing::error!("what was in force for a while is not known any more: {why}"),
         }
-        let rejected = match policy::read(&options.policy) {
-            Ok(checked) => return Ok(Self { checked, action: Action::Start, kept: None }),
-            Err(rejected) => rejected,
-        };
         let history = store.history()?;
         let last = history.iter().rev().find(|entry| entry.lasting());
-        match last.map(|entry| store.read(&entry.sha256)) {
-            Some(Ok(checked)) => {
-                tracing::error!("{}", rejected.render(false));
-                tracing::error!(
-                    "{} is bad: the last good policy, {}, is put in force instead",
-                    options.policy.display(),
-                    checked.policy.name
-                );
-                Ok(Self { checked, action: Action::LastGood, kept: None })
-            }
-            _ => Err(rejected.into()),
+        let last_good = || last.map(|entry| store.read(&entry.sha256));
+        let file = options.policy.display();
+        match policy::read(&options.policy) {
+            Ok(checked) => match last_good() {
+                Some(Ok(last)) if superseded(&history, &checked.hash()) => {
+                    tracing::warn!(
+                        "{file} was replaced by policy {} before the daemon ended, and that stays in force: \
+                         `pacs-guard reload` takes the file",
+                        last.policy.name
+                    );
+                    Ok(Self { checked: last, action: Action::Start, kept: None })
+                }
+                _ => Ok(Self { checked, action: Action::Start, kept: None }),
+            },
+            Err(rejected) => match last_good() {
+                Some(Ok(checked)) => {
+                    tracing::error!("{}", rejected.render(false));
+                    tracing::error!(
+                        "{file} is bad: the last good policy, {}, is put in force instead",
+                        checked.policy.name
+                    );
+                    Ok(Self { checked, action: Action::LastGood, kept: None })
+                }
+                Some(Err(why)) => {
+                    tracing::error!("the last good policy can't be read: {why}");
+                    Err(rejected.into())
+                }
+                None => Err(rejected.into()),
+            },
         }
     }
 
@@ -53,22 +71,38 @@ impl Choice {
         let in_force = InForce::read(&options.pins)?;
         let until = in_force.as_ref().and_then(|in_force| in_force.until);
         let card = in_force.and_then(|in_force| in_force.image.card());
-        let goes_on = until.is_some() && until == provisional.end();
-        if let Some(card) = card.filter(|card| goes_on && card.sha256 == provisional.sha256) {
-            let checked = store.read(&provisional.sha256)?;
-            tracing::warn!("policy {} still ends by itself", card.policy);
-            return Ok(Some(Self {
-                checked,
-                action: Action::Start,
-                kept: Some((card, provisional.clone())),
-            }));
-        }
-        if provisional.kind == Kind::Bypass {
+        let card = card.filter(|card| card.sha256 == provisional.sha256);
+        let same_boot = provisional.end().is_some();
+        match card {
+            Some(card) if until.is_some() && until == provisional.end() => {
+                tracing::warn!("policy {} still ends by itself", card.policy);
+                let checked = store.read(&provisional.sha256)?;
+                Ok(Some(Self { checked, action: Action::Start, kept: Some((card, provisional.clone())) }))
+            }
+            // Confirmed, and the daemon ended before it could write that down.
+            Some(_) if same_boot && until.is_none() && provisional.kind == Kind::Unconfirmed => {
+                let checked = store.read(&provisional.sha256)?;
+                Ok(Some(Self { checked, action: Action::Confirm, kept: None }))
+            }
             // What follows a bypass is the ordinary choice.
-            return Ok(None);
+            _ if provisional.kind == Kind::Bypass => Ok(None),
+            _ => {
+                tracing::error!(
+                    "the applied policy was not confirmed in time: the one before it is put in force"
+                );
+                let checked = store.read(&provisional.previous)?;
+                Ok(Some(Self { checked, action: Action::RolledBack, kept: None }))
+            }
         }
-        tracing::error!("the applied policy was not confirmed in time: the one before it is put in force");
-        let checked = store.read(&provisional.previous)?;
-        Ok(Some(Self { checked, action: Action::RolledBack, kept: None }))
     }
+}
+
+/// Whether the policy with this hash was in force, and somebody then put another one in its place by hand: what a crash
+/// must not undo.
+fn superseded(history: &[Entry], sha256: &str) -> bool {
+    let Some(last) = history.iter().rposition(|entry| entry.lasting()) else { return false };
+    let (before, from) = history.split_at(last);
+    let by_hand = [Action::Apply, Action::Confirm, Action::Rollback, Action::RolledBack];
+    from.first().is_some_and(|last| by_hand.contains(&last.action) && last.sha256 != sha256)
+        && before.iter().any(|entry| entry.sha256 == sha256)
 }

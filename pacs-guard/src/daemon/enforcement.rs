@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     control::{self, Change, ReloadResult},
-    datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, may_use_bpf},
+    datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
     host::{HostError, Network, Uncovered},
     image::{Booking, Card, CompileError},
-    interface::{self, InterfaceError},
+    interface::{self, Interface, InterfaceError},
     policy::{
         self, Checked, Rejected,
         model::{Policy, Transport},
@@ -89,7 +89,7 @@ pub(super) struct Enforcement {
     options: Options,
     store: Store,
     datapath: Datapath,
-    policy: Policy,
+    checked: Checked,
     card: Card,
     attached: Vec<Attached>,
     /// What the policy in force is, where it ends by itself.
@@ -105,8 +105,12 @@ impl Enforcement {
         if !choice.checked.warnings.is_empty() {
             tracing::warn!("{}", choice.checked.render(false));
         }
-        let wanted = wanted(options, &choice.checked.policy, None).await?;
-        let fresh = !options.pins.exist();
+        let way_back = choice.action != Action::Start;
+        let (wanted, left_out) = wanted(options, &choice.checked.policy, way_back).await?;
+        for problem in left_out {
+            tracing::error!("{problem}");
+        }
+        let fresh = !options.pins.folder().exists();
         match Self::first(options, store, choice, &wanted).await {
             // Nothing of ours was pinned before, so whatever is now is a left-over; unless it is another's.
             Err(why) if fresh && !matches!(why, StartError::Datapath(DatapathError::Locked(_))) => {
@@ -122,7 +126,7 @@ impl Enforcement {
     async fn first(
         options: &Options,
         store: Store,
-        Choice { checked, action, kept: in_force }: Choice,
+        Choice { checked, action, kept }: Choice,
         wanted: &[Wanted],
     ) -> Result<(Self, EventStream, UnixListener), StartError> {
         let mut datapath = Datapath::open(options.pins.clone(), options.program_log)?;
@@ -130,58 +134,85 @@ impl Enforcement {
         let listener = control::bind(&options.socket)
             .await
             .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
-        let put = tokio::task::block_in_place(|| {
-            let put = match &in_force {
-                Some((card, _)) => {
-                    let problems = answer(&mut datapath, wanted)?;
-                    let unguarded = wanted.iter().filter(|wanted| !wanted.linked);
-                    let attached = unguarded
-                        .map(|wanted| datapath.attach(&wanted.interface, options.xdp_mode))
-                        .collect::<Result<_, _>>()?;
-                    Put { card: card.clone(), attached, problems }
+        let term = Term { way_back: action != Action::Start || kept.is_some(), ..Term::default() };
+        let put = tokio::task::block_in_place(|| match &kept {
+            Some((card, _)) => {
+                let mut put = Put { card: card.clone(), attached: Vec::new(), problems: Vec::new() };
+                for wanted in wanted.iter().filter(|wanted| !wanted.linked) {
+                    match datapath.attach(&wanted.interface, options.xdp_mode) {
+                        Ok(done) => put.attached.push(done),
+                        Err(why) => put.problems.push(format!("not under guard: {why}")),
+                    }
                 }
-                None => put(&mut datapath, options, &checked, wanted, &Term::default())?,
-            };
-            let adopted = wanted.iter().filter(|wanted| wanted.linked);
-            let adopted: Vec<Attached> = adopted
-                .map(|wanted| datapath.adopt(&wanted.interface, options.xdp_mode))
-                .collect::<Result<_, _>>()?;
-            datapath.forget_other_layouts()?;
-            Ok((put, adopted))
+                put.problems.extend(answer(&mut datapath, wanted));
+                Ok(put)
+            }
+            None => put(&mut datapath, options, &checked, wanted, &term),
         });
-        let (Put { card, mut attached, problems }, adopted) = put.inspect_err(|_: &StartError| {
+        let Put { card, attached, problems } = put.inspect_err(|_: &StartError| {
             fs::remove_file(&options.socket).ok();
         })?;
-        attached.extend(adopted);
+        let provisional = kept.map(|(_, provisional)| provisional);
+        let events = datapath.take_events()?;
+        let mut this =
+            Self { options: options.clone(), store, datapath, checked, card, attached, provisional };
+        // From here on the policy is in force, and whatever else goes wrong is told and ends nothing.
+        let mut problems = problems;
+        problems.extend(this.adopt().await);
+        problems.extend(this.unnamed(wanted));
+        if this.provisional.is_none() {
+            problems.extend(this.remember(action, None));
+        }
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        for Attached { name, mode, adopted, .. } in &attached {
+        for Attached { name, mode, adopted, .. } in &this.attached {
             let how = if *adopted { "adopted without a gap" } else { "attached" };
             tracing::info!("{name}: {how}, {} mode", mode.name());
         }
-        tracing::info!("policy {} is in force ({})", card.policy, card.file);
-        if let Some(log) = datapath.take_log() {
+        tracing::info!("policy {} is in force ({})", this.card.policy, this.card.file);
+        if let Some(log) = this.datapath.take_log() {
             std::thread::spawn(move || log.forward());
         }
-        let events = datapath.take_events()?;
-        let provisional = in_force.map(|(_, provisional)| provisional);
-        let policy = checked.policy.clone();
-        let this = Self { options: options.clone(), store, datapath, policy, card, attached, provisional };
-        if this.provisional.is_none() {
-            for problem in this.remember(&checked, action, None) {
-                tracing::error!("{problem}");
+        Ok((this, events, listener))
+    }
+
+    /// Puts this program on every link that is pinned, also of interfaces that the policy does not name; and removes
+    /// what an older version left, once no program reads it.
+    async fn adopt(&mut self) -> Vec<String> {
+        let known = match interface::list().await {
+            Ok(known) => known,
+            Err(why) => return vec![format!("the links that were there are not adopted: {why}")],
+        };
+        let mut problems = Vec::new();
+        let linked = |found: &&Interface| Datapath::is_linked(&self.options.pins, found).unwrap_or(false);
+        for found in known.iter().filter(linked) {
+            if self.attached.iter().any(|fresh| fresh.index == found.index) {
+                continue;
+            }
+            match self.datapath.adopt(found, self.options.xdp_mode) {
+                Ok(adopted) => self.attached.push(adopted),
+                Err(why) => problems.push(format!("{} keeps the program that it had: {why}", found.name)),
             }
         }
-        Ok((this, events, listener))
+        if problems.is_empty()
+            && let Err(why) = self.datapath.forget_other_layouts()
+        {
+            problems.push(format!("what an older version pinned stays pinned: {why}"));
+        }
+        problems
     }
 
     /// Changes what is in force. Whatever goes wrong, the old policy stays.
     pub(super) async fn change(&mut self, change: Change) -> ReloadResult {
         let start = Instant::now();
+        if self.end().is_some_and(|end| end.remaining().is_zero()) {
+            // The program has gone back already.
+            self.expire().await;
+        }
         match self.step(change).await {
             Ok((warnings, problems)) => ReloadResult::Loaded {
-                policy: self.policy.name.clone(),
+                policy: self.checked.policy.name.clone(),
                 generation: self.datapath.generation().unwrap_or_default(),
                 until: self.end().map(BootTime::to_timestamp),
                 took_us: start.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
@@ -206,9 +237,8 @@ impl Enforcement {
                 self.load(&file, Action::ApplyUnconfirmed, term).await
             }
             (Change::Bypass { seconds, reason }, None) => {
-                let checked = self.store.read(&self.card.sha256)?;
                 let term = Some((Kind::Bypass, Duration::from_secs(seconds)));
-                self.put(checked, Action::Bypass, term, Some(reason)).await
+                self.put(self.checked.clone(), Action::Bypass, term, Some(reason)).await
             }
             (Change::Confirm, Some(Kind::Unconfirmed)) => self.settle(Action::Confirm, true).await,
             (Change::Rollback { .. }, Some(Kind::Unconfirmed)) => self.settle(Action::Rollback, false).await,
@@ -241,14 +271,27 @@ impl Enforcement {
         match self.settle(action, false).await {
             Ok(_) if kind == Kind::Bypass => tracing::warn!("the bypass has ended: refusals drop again"),
             Ok(_) => {
-                tracing::error!("nobody confirmed in time: policy {} is in force again", self.policy.name)
+                tracing::error!(
+                    "nobody confirmed in time: policy {} is in force again",
+                    self.checked.policy.name
+                )
             }
             Err(why) => {
-                // The program itself has gone back, and stays there.
-                self.provisional = None;
                 tracing::error!("the earlier policy is in force again, and can't be made lasting: {why}");
+                self.provisional = None;
+                self.follow_the_program();
             }
         }
+    }
+
+    /// Takes over what the program has gone back to by itself, as far as it is known here.
+    fn follow_the_program(&mut self) {
+        let Ok(Some(in_force)) = InForce::read(&self.options.pins) else { return };
+        let Some(card) = in_force.image.card() else { return };
+        if let Ok(checked) = self.store.read(&card.sha256) {
+            self.checked = checked;
+        }
+        self.card = card;
     }
 
     /// Ends what is provisional: keeps it, or goes back to what was before.
@@ -284,23 +327,25 @@ impl Enforcement {
         term: Option<(Kind, Duration)>,
         bypass: Option<String>,
     ) -> Result<(String, Vec<String>), StartError> {
-        let mut left_out = Vec::new();
-        let new = matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
-        let wanted =
-            wanted(&self.options, &checked.policy, if new { None } else { Some(&mut left_out) }).await?;
+        let way_back = !matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
+        let (wanted, left_out) = wanted(&self.options, &checked.policy, way_back).await?;
+        let mut problems = left_out;
         let until = term.map(|(_, duration)| BootTime::now().after(duration));
         let provisional = term
             .zip(until)
             .map(|((kind, _), end)| Provisional::new(kind, checked.hash(), self.card.sha256.clone(), end));
         if let Some(provisional) = &provisional {
             // On disk before it is in force: a daemon that dies in between finds nothing to go back from.
-            self.store.keep(&checked)?;
-            self.store.set_provisional(Some(provisional))?;
+            match self.announce(&checked, provisional) {
+                Err(why) if !way_back => return Err(why.into()),
+                Err(why) => problems.push(format!("a restart ends it before its time: {why}")),
+                Ok(()) => {}
+            }
         }
-        let term = Term { until, bypass };
+        let term = Term { until, bypass, way_back };
         let put =
             tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted, &term));
-        let Put { card, attached, mut problems } = match put {
+        let Put { card, attached, problems: more } = match put {
             Ok(put) => put,
             Err(why) => {
                 if provisional.is_some() {
@@ -309,49 +354,56 @@ impl Enforcement {
                 return Err(why);
             }
         };
-        problems.extend(left_out);
+        // From here on the policy is in force, and whatever else goes wrong is told and changes nothing.
+        problems.extend(more);
         let warnings = checked.render(false);
         self.card = card;
-        self.policy = checked.policy.clone();
+        self.checked = checked;
         self.provisional = provisional;
-        problems.extend(self.remember(&checked, action, until.map(BootTime::to_timestamp)));
-        self.forget_lost().await?;
+        problems.extend(self.remember(action, until.map(BootTime::to_timestamp)));
+        self.forget_lost().await;
         self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
         self.attached.extend(attached);
-        for left in
-            self.attached.iter().filter(|old| wanted.iter().all(|new| new.interface.index != old.index))
-        {
-            problems.push(format!(
-                "{0} is no longer named and stays under guard: `pacs-guard detach {0}` ends that",
-                left.name
-            ));
-        }
+        problems.extend(self.unnamed(&wanted));
         Ok((warnings, problems))
     }
 
+    /// Writes down what will be in force for a while, and makes sure that the policy before it is kept.
+    fn announce(&self, checked: &Checked, provisional: &Provisional) -> Result<(), StateError> {
+        self.store.keep(&self.checked)?;
+        self.store.keep(checked)?;
+        self.store.set_provisional(Some(provisional))
+    }
+
     /// Keeps the policy in force in the state folder. A full disk is told and stops nothing: the policy is in force.
-    fn remember(&self, checked: &Checked, action: Action, until: Option<Timestamp>) -> Vec<String> {
+    fn remember(&self, action: Action, until: Option<Timestamp>) -> Vec<String> {
         let generation = self.datapath.generation().unwrap_or_default();
-        let keep = || {
-            self.store.keep(checked)?;
-            self.store.record(&Entry::new(action, &self.card, generation, until))?;
-            if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) }
-        };
-        let done: Result<(), StateError> = keep();
-        done.err()
-            .map(|why| format!("the policy is in force and not remembered: {why}"))
-            .into_iter()
+        // First of all, for a start that finds it would go back.
+        let settled = if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) };
+        let kept = self.store.keep(&self.checked);
+        let recorded = self.store.record(&Entry::new(action, &self.card, generation, until));
+        let failed = [settled, kept, recorded].into_iter().filter_map(Result::err);
+        failed.map(|why| format!("the policy is in force and not remembered: {why}")).collect()
+    }
+
+    /// The interfaces that are under guard and that the policy does not name.
+    fn unnamed(&self, wanted: &[Wanted]) -> Vec<String> {
+        let named = |index| wanted.iter().any(|wanted| wanted.interface.index == index);
+        let unnamed = self.attached.iter().filter(|attached| !named(attached.index));
+        unnamed
+            .map(|Attached { name, .. }| {
+                format!("{name} is not named and stays under guard: `pacs-guard detach {name}` ends that")
+            })
             .collect()
     }
 
     /// Forgets the interfaces that went, or were detached by hand, so that a policy that names them attaches again.
-    async fn forget_lost(&mut self) -> Result<(), StartError> {
-        let known = interface::list().await?;
+    async fn forget_lost(&mut self) {
+        let Ok(known) = interface::list().await else { return };
         self.attached.retain(|old| {
             let found = known.iter().find(|interface| interface.index == old.index);
             found.is_some_and(|found| Datapath::is_linked(&self.options.pins, found).unwrap_or(false))
         });
-        Ok(())
     }
 
     /// Takes the program off every interface; their indices.
@@ -362,14 +414,15 @@ impl Enforcement {
     /// The interfaces by which a protected service is reached now and not judged.
     pub(super) async fn uncovered(&self) -> Result<Vec<Uncovered>, HostError> {
         let guarded: Vec<u32> = self.attached.iter().map(|attached| attached.index).collect();
-        let services = || self.policy.services.iter().filter(|service| service.transport == Transport::Tcp);
+        let services =
+            || self.checked.policy.services.iter().filter(|service| service.transport == Transport::Tcp);
         let protects =
             |port| services().any(|service| service.ports.iter().any(|range| range.contains(&port)));
         Ok(Network::look().await?.uncovered(&guarded, protects))
     }
 
     pub(super) const fn policy(&self) -> &Policy {
-        &self.policy
+        &self.checked.policy
     }
 
     /// The names of the guarded interfaces.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Options, enforcement::StartError};
 use crate::{
-    datapath::{Attached, BootTime, Datapath, DatapathError},
+    datapath::{Attached, BootTime, Datapath},
     image::{Card, compile},
     interface::{self, Interface},
     policy::{Checked, model::Policy},
@@ -17,6 +17,8 @@ pub(super) struct Term {
     pub(super) until: Option<BootTime>,
     /// Why nothing of it is enforced.
     pub(super) bypass: Option<String>,
+    /// Whether it is a way back: that must not depend on an interface, so what can't be guarded is told and left out.
+    pub(super) way_back: bool,
 }
 
 /// An interface that the policy is for.
@@ -28,13 +30,13 @@ pub(super) struct Wanted {
     answers: Option<bool>,
 }
 
-/// The interfaces that the policy is for, each looked at before anything is changed. One that can't be guarded is
-/// an error; or, where the way back must not depend on it, is left out and told.
+/// The interfaces that the policy is for, each looked at before anything is changed; and, on a way back, what of them
+/// can't be guarded.
 pub(super) async fn wanted(
     options: &Options,
     policy: &Policy,
-    mut left_out: Option<&mut Vec<String>>,
-) -> Result<Vec<Wanted>, StartError> {
+    way_back: bool,
+) -> Result<(Vec<Wanted>, Vec<String>), StartError> {
     let names = if options.interfaces.is_empty() { &policy.interfaces } else { &options.interfaces };
     if names.is_empty() {
         return Err(StartError::NoInterface);
@@ -42,25 +44,27 @@ pub(super) async fn wanted(
     let known = interface::list().await?;
     let resets = policy.services.iter().any(|service| !service.reset_to.is_empty());
     let mut wanted = Vec::new();
+    let mut left_out = Vec::new();
     for name in names {
         let found = interface::find(&known, name).map_err(StartError::from);
         let found = found.and_then(|found| Ok(Datapath::may_attach(&options.pins, found).map(|()| found)?));
-        let interface = match (found, &mut left_out) {
-            (Ok(interface), _) => interface.clone(),
-            (Err(why), None) => return Err(why),
-            (Err(why), Some(left_out)) => {
+        let interface = match found {
+            Ok(interface) => interface.clone(),
+            Err(why) if way_back => {
                 left_out.push(format!("not under guard: {why}"));
                 continue;
             }
+            Err(why) => return Err(why),
         };
         if wanted.iter().any(|other: &Wanted| other.interface.index == interface.index) {
             continue;
         }
-        let answers = if resets { Some(!interface::strips_vlan(name).await?) } else { None };
+        // Where the card does not say, it may strip.
+        let answers = if resets { Some(!interface::strips_vlan(name).await.unwrap_or(true)) } else { None };
         let linked = Datapath::is_linked(&options.pins, &interface)?;
         wanted.push(Wanted { interface, linked, answers });
     }
-    Ok(wanted)
+    Ok((wanted, left_out))
 }
 
 /// What came of putting a policy in force.
@@ -85,16 +89,24 @@ pub(super) fn put(
 ) -> Result<Put, StartError> {
     let first = if datapath.generation()? == 0 { Some(swap(datapath, checked, term)?) } else { None };
     let mut attached: Vec<Attached> = Vec::new();
+    let mut problems = Vec::new();
     let done = wanted
         .iter()
         .filter(|wanted| !wanted.linked)
         .try_for_each(|wanted| {
-            attached.push(datapath.attach(&wanted.interface, options.xdp_mode)?);
+            match datapath.attach(&wanted.interface, options.xdp_mode) {
+                Ok(done) => attached.push(done),
+                Err(why) if term.way_back => problems.push(format!("not under guard: {why}")),
+                Err(why) => return Err(why.into()),
+            }
             Ok(())
         })
         .and_then(|()| first.map_or_else(|| swap(datapath, checked, term), Ok));
     match done {
-        Ok(card) => Ok(Put { card, attached, problems: answer(datapath, wanted)? }),
+        Ok(card) => {
+            problems.extend(answer(datapath, wanted));
+            Ok(Put { card, attached, problems })
+        }
         Err(why) => {
             for fresh in attached {
                 options.pins.unlink(fresh.index)?;
@@ -116,18 +128,20 @@ fn swap(datapath: &mut Datapath, checked: &Checked, term: &Term) -> Result<Card,
     Ok(card)
 }
 
-/// Lets the program answer where the policy wants it and the interface allows it; says where it does not.
-pub(super) fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Result<Vec<String>, DatapathError> {
-    let mut problems = Vec::new();
-    for Wanted { interface, answers, .. } in wanted {
-        datapath.answer_on(interface, answers.unwrap_or(false))?;
-        if *answers == Some(false) {
-            problems.push(format!(
-                "{0}: `on_refuse: reset` stays silent there, for the card takes VLAN tags off and an answer \
-                 could go to another VLAN: `ethtool -K {0} rxvlan off rx-vlan-stag-hw-parse off`, then reload",
-                interface.name
-            ));
-        }
-    }
-    Ok(problems)
+/// Lets the program answer where the policy wants it and the interface allows it; says where it does not. The policy is
+/// in force by then, so nothing here is an error any more.
+pub(super) fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Vec<String> {
+    let answering: Vec<&Interface> =
+        wanted.iter().filter(|wanted| wanted.answers == Some(true)).map(|wanted| &wanted.interface).collect();
+    let failed =
+        datapath.answer_on(&answering).err().map(|why| format!("`on_refuse: reset` stays silent: {why}"));
+    let silent = wanted.iter().filter(|wanted| wanted.answers == Some(false));
+    let silent = silent.map(|wanted| {
+        format!(
+            "{0}: `on_refuse: reset` stays silent there, for the card takes VLAN tags off and an answer could go to \
+             another VLAN: `ethtool -K {0} rxvlan off rx-vlan-stag-hw-parse off`, then reload",
+            wanted.interface.name
+        )
+    });
+    silent.chain(failed).collect()
 }

@@ -179,17 +179,18 @@ impl Datapath {
         Ok(Attached { index: interface.index, name: interface.name.clone(), mode, adopted: true })
     }
 
-    /// Lets the program answer refused connections on an interface, or stops it.
-    pub fn answer_on(&mut self, interface: &Interface, answers: bool) -> Result<(), DatapathError> {
-        match interface.mac.filter(|_| answers) {
-            Some([a, b, c, d, e, f]) => {
-                Ok(self.answering.insert(interface.index, [a, b, c, d, e, f, 0, 0], 0)?)
-            }
-            None if self.answering.keys().flatten().any(|index| index == interface.index) => {
-                Ok(self.answering.remove(&interface.index)?)
-            }
-            None => Ok(()),
+    /// Lets the program answer refused connections on these interfaces, and on no other.
+    pub fn answer_on(&mut self, interfaces: &[&Interface]) -> Result<(), DatapathError> {
+        let old: Vec<u32> = self.answering.keys().flatten().collect();
+        for index in old {
+            self.answering.remove(&index)?;
         }
+        for interface in interfaces {
+            if let Some([a, b, c, d, e, f]) = interface.mac {
+                self.answering.insert(interface.index, [a, b, c, d, e, f, 0, 0], 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a link in one mode and pins it, so that it outlives the daemon.

@@ -84,7 +84,9 @@ impl Swapper<'_> {
 
         let active = self.active.get(&0, 0)? as u32;
         let in_force = slot_in_force(active, self.terms)?;
-        let idle = (active + 1..).map(|slot| slot % SLOTS).find(|slot| *slot != active && *slot != in_force);
+        let [end, fallback] = self.terms.get(&active, 0)?;
+        let used = |slot: u32| slot == active || slot == in_force || end != 0 && u64::from(slot) == fallback;
+        let idle = (active + 1..).map(|slot| slot % SLOTS).find(|slot| !used(*slot));
         let next = idle.unwrap_or_default();
         let pages = fill(image)?;
         verify(&pages, image)?;
@@ -130,7 +132,7 @@ fn slot_in_force<T: Borrow<MapData>>(active: u32, terms: &Array<T, [u64; 2]>) ->
 
 fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
     let pin = pins.generation(slot);
-    if !pin.exists() {
+    if !pin.try_exists().map_err(at(&pin))? {
         return Ok(None);
     }
     let pages: Pages = Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?;
@@ -140,7 +142,8 @@ fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
 /// Opens a pinned map; `None` where it is not pinned.
 pub(super) fn open_pin(pins: &Pins, name: &str) -> Result<Option<Map>, DatapathError> {
     let pin = pins.map(name);
-    if !pin.exists() {
+    // Not being allowed to look is no answer.
+    if !pin.try_exists().map_err(at(&pin))? {
         return Ok(None);
     }
     Ok(Some(Map::from_map_data(MapData::from_pin(pin)?)?))

@@ -53,6 +53,8 @@ impl Enforces {
             services.chain(policy.segments.iter().filter_map(|segment| segment.mode)).collect();
         modes.dedup();
         match modes.as_slice() {
+            // What can't be parsed is dropped in the policy's own mode.
+            [Mode::Audit] | [] if policy.mode == Mode::Enforce => Self::Some,
             [Mode::Enforce] => Self::Everything,
             [Mode::Audit] | [] => Self::Nothing,
             _ => Self::Some,

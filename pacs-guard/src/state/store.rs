@@ -88,25 +88,29 @@ impl Store {
     /// Adds an entry to the history, and forgets the policies that no kept entry names.
     pub fn record(&self, entry: &Entry) -> Result<(), StateError> {
         let path = self.history_path();
-        let mut line = serde_json::to_vec(entry).map_err(io::Error::from).map_err(at(&path))?;
-        line.push(b'\n');
-        let write = |line: &[u8]| {
+        let entry = serde_json::to_string(entry).map_err(io::Error::from).map_err(at(&path))?;
+        // The first line break ends what a full disk or a power cut has left half written.
+        let line = format!("\n{entry}\n");
+        let write = || {
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-            file.write_all(line)?;
+            file.write_all(line.as_bytes())?;
             file.sync_data()
         };
-        write(&line).map_err(at(&path))?;
+        write().map_err(at(&path))?;
         self.forget_old_policies()
     }
 
     /// The history, the oldest entry first. A line that a crash has cut is left out.
     pub fn history(&self) -> Result<Vec<Entry>, StateError> {
         let path = self.history_path();
-        let text = match fs::read_to_string(&path) {
+        let bytes = match fs::read(&path) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.map_err(at(&path))?,
+            bytes => bytes.map_err(at(&path))?,
         };
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(String::from_utf8_lossy(&bytes)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
     }
 
     /// What ends by itself.
@@ -124,8 +128,9 @@ impl Store {
         let path = self.provisional_path();
         let Some(provisional) = provisional else {
             return match fs::remove_file(&path) {
-                Err(why) if why.kind() != io::ErrorKind::NotFound => Err(at(&path)(why)),
-                _ => Ok(()),
+                Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+                // Synced, or a power cut brings it back.
+                done => done.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(at(&path)),
             };
         };
         let text = serde_json::to_vec(provisional).map_err(io::Error::from).map_err(at(&path))?;
@@ -222,6 +227,8 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 10]).unwrap();
         assert_eq!(store.history().unwrap(), [entry("aa")]);
+        store.record(&entry("cc")).unwrap();
+        assert_eq!(store.history().unwrap(), [entry("aa"), entry("cc")], "a cut line takes no other with it");
         let read = store.read(&checked.hash()).unwrap();
         assert_eq!((read.policy, read.path), (checked.policy, checked.path));
     }
