@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use pacs_guard::image::Card;
+use pacs_guard::policy::hash_text;
 
 use crate::{
     lab::{PATIENCE, run, wait_for},
@@ -53,7 +53,7 @@ fn twenty_kills_in_the_middle_of_reloads() {
         generation = now;
         let sha256 = status["policy"]["sha256"].as_str().unwrap().to_owned();
         let in_force =
-            texts.iter().position(|text| Card::hash(text) == sha256).expect("one of the two policies");
+            texts.iter().position(|text| hash_text(text) == sha256).expect("one of the two policies");
         if in_force == next {
             (spin, too_late) = (spin * 3 / 4, too_late + 1);
         } else {

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use pacs_guard::image::Card;
+use pacs_guard::policy::hash_text;
 use serde_json::Value;
 
 use crate::{
@@ -175,7 +175,7 @@ fn a_storm_of_signals_ends_with_the_last_file() {
         PATIENCE,
     )
     .unwrap();
-    let last = Card::hash(&format!("# the last\n{}", files[1]));
+    let last = hash_text(&format!("# the last\n{}", files[1]));
     wait_for("the last file", PATIENCE, || Ok(site.status()["policy"]["sha256"] == *last)).unwrap();
     assert_only_the_stranger_gets_in(&site);
     assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());

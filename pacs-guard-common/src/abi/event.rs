@@ -3,7 +3,7 @@
 use super::{CounterId, Ruling};
 use crate::{
     packet::{Address, Family, Packet},
-    verdict::{Reason, Verdict},
+    verdict::Reason,
 };
 
 /// One refused packet.
@@ -72,16 +72,12 @@ impl Event {
             ruling,
         })
     }
-
-    /// Whether the packet was really dropped, and not only reported.
-    pub const fn dropped(&self) -> bool {
-        matches!(self.ruling.verdict, Verdict::Drop)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Verdict;
 
     #[test]
     fn event_survives_packing() {

@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use super::{
     Options,
     choice::Choice,
-    put::{Put, Term, Wanted, answer, put, wanted},
+    put::{Put, Term, Wanted, put, wanted},
 };
 use crate::{
     control::{self, Change, ReloadResult},
@@ -134,30 +134,17 @@ impl Enforcement {
         let listener = control::bind(&options.socket)
             .await
             .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
-        let term = Term { way_back: action != Action::Start || kept.is_some(), ..Term::default() };
-        let put = tokio::task::block_in_place(|| match &kept {
-            Some((card, _)) => {
-                let mut put = Put { card: card.clone(), attached: Vec::new(), problems: Vec::new() };
-                for wanted in wanted.iter().filter(|wanted| !wanted.linked) {
-                    match datapath.attach(&wanted.interface, options.xdp_mode) {
-                        Ok(done) => put.attached.push(done),
-                        Err(why) => put.problems.push(format!("not under guard: {why}")),
-                    }
-                }
-                put.problems.extend(answer(&mut datapath, wanted));
-                Ok(put)
-            }
-            None => put(&mut datapath, options, &checked, wanted, &term),
-        });
-        let Put { card, attached, problems } = put.inspect_err(|_: &StartError| {
+        let way_back = action != Action::Start || kept.is_some();
+        let (card, provisional) = kept.unzip();
+        let term = Term { way_back, kept: card, ..Term::default() };
+        let put = tokio::task::block_in_place(|| put(&mut datapath, options, &checked, wanted, &term));
+        let Put { card, attached, mut problems } = put.inspect_err(|_: &StartError| {
             fs::remove_file(&options.socket).ok();
         })?;
-        let provisional = kept.map(|(_, provisional)| provisional);
         let events = datapath.take_events()?;
         let mut this =
             Self { options: options.clone(), store, datapath, checked, card, attached, provisional };
         // From here on the policy is in force, and whatever else goes wrong is told and ends nothing.
-        let mut problems = problems;
         problems.extend(this.adopt().await);
         problems.extend(this.unnamed(wanted));
         if this.provisional.is_none() {
@@ -342,7 +329,7 @@ impl Enforcement {
                 Ok(()) => {}
             }
         }
-        let term = Term { until, bypass, way_back };
+        let term = Term { until, bypass, way_back, kept: None };
         let put =
             tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted, &term));
         let Put { card, attached, problems: more } = match put {

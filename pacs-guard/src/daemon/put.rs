@@ -17,6 +17,8 @@ pub(super) struct Term {
     pub(super) until: Option<BootTime>,
     /// Why nothing of it is enforced.
     pub(super) bypass: Option<String>,
+    /// The card of the policy, where it is in force already and stays so: nothing is swapped then.
+    pub(super) kept: Option<Card>,
     /// Whether it is a way back: that must not depend on an interface, so what can't be guarded is told and left out.
     pub(super) way_back: bool,
 }
@@ -87,7 +89,11 @@ pub(super) fn put(
     wanted: &[Wanted],
     term: &Term,
 ) -> Result<Put, StartError> {
-    let first = if datapath.generation()? == 0 { Some(swap(datapath, checked, term)?) } else { None };
+    let first = match &term.kept {
+        Some(card) => Some(card.clone()),
+        None if datapath.generation()? == 0 => Some(swap(datapath, checked, term)?),
+        None => None,
+    };
     let mut attached: Vec<Attached> = Vec::new();
     let mut problems = Vec::new();
     let done = wanted
@@ -130,7 +136,7 @@ fn swap(datapath: &mut Datapath, checked: &Checked, term: &Term) -> Result<Card,
 
 /// Lets the program answer where the policy wants it and the interface allows it; says where it does not. The policy is
 /// in force by then, so nothing here is an error any more.
-pub(super) fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Vec<String> {
+fn answer(datapath: &mut Datapath, wanted: &[Wanted]) -> Vec<String> {
     let answering: Vec<&Interface> =
         wanted.iter().filter(|wanted| wanted.answers == Some(true)).map(|wanted| &wanted.interface).collect();
     let failed =

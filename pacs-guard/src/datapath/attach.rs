@@ -123,7 +123,7 @@ impl Datapath {
             return Err(AttachError::NotEthernet { interface: name(), layer: interface.link_layer.clone() });
         }
         match interface.xdp_program {
-            Some(program) if linked_program(pins, interface.index)? != Some(program) => {
+            Some(program) if !Self::is_linked(pins, interface)? => {
                 Err(AttachError::Busy { interface: name(), program: describe(program) })
             }
             _ => Ok(()),

@@ -76,11 +76,6 @@ impl Pins {
         })
     }
 
-    /// Whether anything is pinned here.
-    pub fn exist(&self) -> bool {
-        self.maps().is_dir()
-    }
-
     /// The folder of this namespace's pins.
     pub fn folder(&self) -> &Path {
         &self.namespace

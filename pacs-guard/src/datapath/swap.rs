@@ -6,7 +6,7 @@ use aya::{
     maps::{Array, ArrayOfMaps, HashMap, IterableMap, Map, MapData},
     programs::Xdp,
 };
-use pacs_guard_common::abi::{PAGE_FLAGS, Page, SLOTS};
+use pacs_guard_common::abi::{CELLS_PER_PAGE, HEADER, Header, PAGE_FLAGS, Page, SLOTS};
 
 use super::{
     BootTime, Datapath, DatapathError, Pins,
@@ -17,8 +17,6 @@ use crate::image::{Image, Ledger, Record};
 
 /// The generation in force, read from its pins.
 pub struct InForce {
-    /// Its slot.
-    pub slot: u32,
     /// Its contents.
     pub image: Image,
     /// When it ends by itself.
@@ -40,8 +38,11 @@ impl Datapath {
     /// The number of the generation that was put in force last; 0 where there is none.
     pub fn generation(&self) -> Result<u64, DatapathError> {
         let Some(pins) = &self.pins else { return Ok(0) };
-        let image = read_image(pins, self.active.get(&0, 0)? as u32)?;
-        Ok(image.and_then(|image| image.generation()).unwrap_or(0))
+        let Some(pages) = open_pages(pins, self.active.get(&0, 0)? as u32)? else { return Ok(0) };
+        // One page of what may be thousands.
+        let page: Page = pages.get(&(HEADER / CELLS_PER_PAGE), 0)?;
+        let (cells, _) = page.as_chunks();
+        Ok(cells.get((HEADER % CELLS_PER_PAGE) as usize).map_or(0, |cell| Header::from_cell(cell).generation))
     }
 
     /// Puts an image in force: see [`Swapper::swap`].
@@ -119,7 +120,7 @@ impl InForce {
         let [end, _] = terms.get(&slot, 0)?;
         // The end of a generation that is in force again after another's end has passed with that one.
         let until = BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now());
-        Ok(read_image(pins, slot)?.map(|image| Self { slot, image, until }))
+        Ok(read_image(pins, slot)?.map(|image| Self { image, until }))
     }
 }
 
@@ -131,12 +132,17 @@ fn slot_in_force<T: Borrow<MapData>>(active: u32, terms: &Array<T, [u64; 2]>) ->
 }
 
 fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
+    let Some(pages) = open_pages(pins, slot)? else { return Ok(None) };
+    Ok(Some(Image::from_pages(pages.iter().collect::<Result<_, _>>()?)))
+}
+
+/// The pages in a slot; `None` where nothing is pinned for it.
+fn open_pages(pins: &Pins, slot: u32) -> Result<Option<Pages>, DatapathError> {
     let pin = pins.generation(slot);
     if !pin.try_exists().map_err(at(&pin))? {
         return Ok(None);
     }
-    let pages: Pages = Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?;
-    Ok(Some(Image::from_pages(pages.iter().collect::<Result<_, _>>()?)))
+    Ok(Some(Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?))
 }
 
 /// Opens a pinned map; `None` where it is not pinned.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{
-    self, Checked,
+    Checked,
     model::{Mode, Policy},
 };
 
@@ -77,10 +77,5 @@ impl Card {
             services: policy.services.len(),
             sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),
         }
-    }
-
-    /// The hash of a policy of one text, as its card holds it.
-    pub fn hash(text: &str) -> String {
-        policy::hash_text(text)
     }
 }
