@@ -52,7 +52,7 @@ fn by_verb_and_by_signal() {
     wait_for("the third generation", PATIENCE, || Ok(site.status()["generation"] == 3)).unwrap();
     assert_only_the_modality_gets_in(&site);
     let status = site.status();
-    assert_eq!(status["daemon"]["last_reload"]["result"], "loaded");
+    assert_eq!(status["daemon"]["last_change"]["result"], "loaded");
     assert_eq!(status["daemon"]["file_differs"], false);
 }
 
@@ -83,7 +83,7 @@ fn a_bad_file_changes_nothing() {
     let after = site.status();
     assert_eq!(after["policy"], before["policy"]);
     assert_eq!(after["generation"], before["generation"]);
-    assert_eq!(after["daemon"]["last_reload"]["result"], "invalid");
+    assert_eq!(after["daemon"]["last_change"]["result"], "invalid");
     assert_only_the_modality_gets_in(&site);
 }
 

@@ -10,7 +10,7 @@ use super::{
     terminal::{self, GOOD, WARN, styled},
 };
 use crate::{
-    control::{Change, Client, ReloadResult},
+    control::{Change, ChangeResult, Client},
     policy,
 };
 
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
         terminal::json(&report)?;
     }
     Ok(match report.result {
-        ReloadResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
+        ChangeResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
             if !args.json {
                 eprint!("{warnings}");
                 println!(
@@ -69,14 +69,14 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
             }
             if problems.is_empty() { Exit::Fine } else { Exit::Failed }
         }
-        ReloadResult::Invalid { rendered, .. } => {
+        ChangeResult::Invalid { rendered, .. } => {
             if !args.json {
                 eprint!("{rendered}");
                 terminal::error("the policy is invalid; the old one stays in force");
             }
             Exit::Invalid
         }
-        ReloadResult::Failed { why } => {
+        ChangeResult::Failed { why } => {
             if !args.json {
                 terminal::error(&format!("the policy was not replaced: {why}"));
             }

@@ -13,7 +13,7 @@ use super::{
     terminal::{self, BAD, DIM, GOOD, WARN, count, styled, thousands},
 };
 use crate::{
-    control::{Client, ClientError, DaemonStatus, ReloadResult},
+    control::{ChangeResult, Client, ClientError, DaemonStatus},
     datapath::{BootTime, Counters, InForce, Pins, XdpMode, linked_program},
     echo::Printable,
     host::{Network, Uncovered},
@@ -232,14 +232,14 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
         None => line("", styled(WARN, format!("{} can't be read", daemon.policy_file))),
         Some(false) => {}
     }
-    if let Some(reload) = &daemon.last_reload {
-        let text = match &reload.result {
-            ReloadResult::Loaded { problems, .. } if problems.is_empty() => "fine".to_owned(),
-            ReloadResult::Loaded { problems, .. } => styled(WARN, problems.join("; ")),
-            ReloadResult::Invalid { .. } => styled(BAD, "refused: the file is invalid"),
-            ReloadResult::Failed { why } => styled(BAD, format!("failed: {why}")),
+    if let Some(change) = &daemon.last_change {
+        let text = match &change.result {
+            ChangeResult::Loaded { problems, .. } if problems.is_empty() => "fine".to_owned(),
+            ChangeResult::Loaded { problems, .. } => styled(WARN, problems.join("; ")),
+            ChangeResult::Invalid { .. } => styled(BAD, "refused: the file is invalid"),
+            ChangeResult::Failed { why } => styled(BAD, format!("failed: {why}")),
         };
-        line("change", format!("{}  {text}", reload.at.strftime("%F %TZ")));
+        line("change", format!("{}  {text}", change.at.strftime("%F %TZ")));
     }
     for report in &daemon.echo {
         let text = |key: &str| report.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();

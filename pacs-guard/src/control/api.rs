@@ -23,7 +23,7 @@ pub struct DaemonStatus {
     /// Whether that file is unlike the policy in force; `None` where it can't be read.
     pub file_differs: Option<bool>,
     /// The last change.
-    pub last_reload: Option<ReloadReport>,
+    pub last_change: Option<ChangeReport>,
     /// The last C-ECHO of each peer that was asked.
     pub echo: Vec<Value>,
 }
@@ -61,18 +61,18 @@ pub enum Change {
 
 /// How a change went.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReloadReport {
+pub struct ChangeReport {
     /// When.
     pub at: Timestamp,
     /// What came of it.
     #[serde(flatten)]
-    pub result: ReloadResult,
+    pub result: ChangeResult,
 }
 
 /// What came of a change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
-pub enum ReloadResult {
+pub enum ChangeResult {
     /// The new policy is in force.
     Loaded {
         /// Its name.

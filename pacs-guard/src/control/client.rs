@@ -17,7 +17,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Change, DaemonStatus, EventRecord, ReloadReport};
+use super::{Change, ChangeReport, DaemonStatus, EventRecord};
 
 /// Why the daemon did not answer.
 #[derive(Debug, Error)]
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Asks for a change and waits for what came of it.
-    pub async fn change(self, change: &Change) -> Result<ReloadReport, ClientError> {
+    pub async fn change(self, change: &Change) -> Result<ChangeReport, ClientError> {
         let body = serde_json::to_vec(change)?;
         self.json(Method::POST, "/v1/change", body).await
     }

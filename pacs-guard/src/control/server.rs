@@ -23,14 +23,14 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot},
 };
 
-use super::{Change, DaemonStatus, EventRecord, ReloadReport};
+use super::{Change, ChangeReport, DaemonStatus, EventRecord};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {
     /// What only the daemon knows.
     Status(oneshot::Sender<DaemonStatus>),
     /// Change what is in force.
-    Change(Change, oneshot::Sender<ReloadReport>),
+    Change(Change, oneshot::Sender<ChangeReport>),
     /// The kept events, and the stream of the ones to come.
     Events(oneshot::Sender<EventFeed>),
 }

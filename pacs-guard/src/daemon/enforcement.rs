@@ -17,7 +17,7 @@ use super::{
     put::{Put, Term, Wanted, put, wanted},
 };
 use crate::{
-    control::{self, Change, ReloadResult},
+    control::{self, Change, ChangeResult},
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
     host::{HostError, Network, Uncovered},
     image::{Booking, Card, CompileError},
@@ -191,14 +191,14 @@ impl Enforcement {
     }
 
     /// Changes what is in force. Whatever goes wrong, the old policy stays.
-    pub(super) async fn change(&mut self, change: Change) -> ReloadResult {
+    pub(super) async fn change(&mut self, change: Change) -> ChangeResult {
         let start = Instant::now();
         if self.end().is_some_and(|end| end.remaining().is_zero()) {
             // The program has gone back already.
             self.expire().await;
         }
         match self.step(change).await {
-            Ok((warnings, problems)) => ReloadResult::Loaded {
+            Ok((warnings, problems)) => ChangeResult::Loaded {
                 policy: self.checked.policy.name.clone(),
                 generation: self.datapath.generation().unwrap_or_default(),
                 until: self.end().map(BootTime::to_timestamp),
@@ -206,11 +206,11 @@ impl Enforcement {
                 warnings,
                 problems,
             },
-            Err(StartError::Invalid(rejected)) => ReloadResult::Invalid {
+            Err(StartError::Invalid(rejected)) => ChangeResult::Invalid {
                 rendered: rejected.render(false),
                 diagnostics: serde_json::to_value(&rejected.diagnostics).unwrap_or_default(),
             },
-            Err(other) => ReloadResult::Failed { why: other.to_string() },
+            Err(other) => ChangeResult::Failed { why: other.to_string() },
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    control::{self, Change, DaemonStatus, ReloadReport, ReloadResult, Request},
+    control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request},
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
     policy::model::Policy,
@@ -71,7 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (send_report, mut reports) = mpsc::channel(16);
     tokio::spawn(Schedule::default().run(watched, send_report));
 
-    let mut daemon = Daemon { started: Timestamp::now(), last_reload: None, echo: BTreeMap::new(), options };
+    let mut daemon = Daemon { started: Timestamp::now(), last_change: None, echo: BTreeMap::new(), options };
     notify(NotifyState::Ready);
     loop {
         tokio::select! {
@@ -101,7 +101,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 struct Daemon {
     started: Timestamp,
-    last_reload: Option<ReloadReport>,
+    last_change: Option<ChangeReport>,
     echo: BTreeMap<String, Value>,
     options: Options,
 }
@@ -112,12 +112,12 @@ impl Daemon {
         enforcement: &mut Enforcement,
         change: Change,
         peers: &watch::Sender<Arc<[ScheduledPeer]>>,
-    ) -> ReloadReport {
+    ) -> ChangeReport {
         let result = enforcement.change(change).await;
         tell(&result);
         peers.send_replace(scheduled(enforcement.policy()));
-        let report = ReloadReport { at: Timestamp::now(), result };
-        self.last_reload = Some(report.clone());
+        let report = ChangeReport { at: Timestamp::now(), result };
+        self.last_change = Some(report.clone());
         report
     }
 
@@ -128,7 +128,7 @@ impl Daemon {
             started: self.started,
             policy_file: self.options.policy.display().to_string(),
             file_differs: enforcement.file_differs(),
-            last_reload: self.last_reload.clone(),
+            last_change: self.last_change.clone(),
             echo: self.echo.values().cloned().collect(),
         }
     }
@@ -185,9 +185,9 @@ fn notify(state: NotifyState<'_>) {
     }
 }
 
-fn tell(result: &ReloadResult) {
+fn tell(result: &ChangeResult) {
     match result {
-        ReloadResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
+        ChangeResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
             tracing::info!(
                 "policy {policy} is in force as generation {generation}, {:.1} ms",
                 *took_us as f64 / 1e3
@@ -202,10 +202,10 @@ fn tell(result: &ReloadResult) {
                 tracing::error!("{problem}");
             }
         }
-        ReloadResult::Invalid { rendered, .. } => {
+        ChangeResult::Invalid { rendered, .. } => {
             tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
         }
-        ReloadResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
+        ChangeResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
     }
 }
 
