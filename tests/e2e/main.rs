@@ -16,6 +16,7 @@ mod doctor;
 mod echo;
 mod events;
 mod explain;
+mod fit;
 mod frames;
 mod life;
 mod orthanc;

@@ -139,6 +139,10 @@ pub(super) struct Check {
     /// Policies, each a file and the folder `policies.d` beside it, or a folder of `*.yaml`
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+
+    /// Judge them against this host too, as `doctor` does: exit 4 where it would not be enforced here
+    #[arg(long)]
+    pub(super) host: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -76,6 +76,13 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
             }
             Exit::Invalid
         }
+        ChangeResult::Unfit { rendered, .. } => {
+            if !args.json {
+                eprint!("{rendered}");
+                terminal::error("the policy does not fit this host; the old one stays in force");
+            }
+            Exit::Invalid
+        }
         ChangeResult::Failed { why } => {
             if !args.json {
                 terminal::error(&format!("the policy was not replaced: {why}"));

@@ -1,4 +1,4 @@
-//! `check`: judges policy files, alone and without touching anything.
+//! `check`: judges policy files, alone or against this host, without touching anything.
 
 use anstream::{eprint, eprintln, println};
 use serde_json::{Value, json};
@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use super::{
     Exit,
     args::{Args, Check},
+    doctor,
     terminal::{self, DIM, GOOD, styled},
 };
-use crate::policy::{self, Checked, Diagnostic};
+use crate::{
+    doctor::{Finding, Severity},
+    policy::{self, Checked, Diagnostic},
+};
 
 pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
     let mut exit = Exit::Fine;
@@ -18,10 +22,20 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
         match policy::read(path) {
             Ok(checked) => {
                 code = code.or(checked.warnings.first().map(Diagnostic::code));
-                files.push(json!({ "file": path, "valid": true, "diagnostics": checked.warnings }));
+                let findings =
+                    if verb.host { doctor::asked(args, path, &checked.policy)? } else { Vec::new() };
+                exit = worse(exit, &findings);
+                let mut file = json!({ "file": path, "valid": true, "diagnostics": checked.warnings });
+                if verb.host {
+                    file["host"] = json!(findings);
+                }
+                files.push(file);
                 if !args.json {
                     eprint!("{}", checked.render(terminal::stderr_has_colour()));
                     println!("{}", summary(&checked));
+                    if verb.host {
+                        doctor::print(&findings);
+                    }
                 }
             }
             Err(rejected) => {
@@ -40,6 +54,17 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
         eprintln!("{}", styled(DIM, format!("`pacs-guard help {code}` explains a code, with an example")));
     }
     Ok(exit)
+}
+
+/// A bad file counts most, then what stops enforcement here, then what is open or broken.
+fn worse(exit: Exit, findings: &[Finding]) -> Exit {
+    match exit {
+        Exit::Fine | Exit::Failed if findings.iter().any(|found| found.stops_enforcement) => {
+            Exit::NotEnforcing
+        }
+        Exit::Fine if findings.iter().any(|found| found.severity == Severity::Fail) => Exit::Failed,
+        exit => exit,
+    }
 }
 
 fn summary(checked: &Checked) -> String {

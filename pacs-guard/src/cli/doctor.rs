@@ -1,5 +1,7 @@
 //! `doctor`: whether this host can enforce a policy, what is in the way, and what leads round it.
 
+use std::path::Path;
+
 use anstream::println;
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use super::{
     terminal::{self, BAD, DIM, GOOD, WARN, styled},
 };
 use crate::{
-    doctor::{Facts, Finding, Severity, examine},
+    doctor::{Facts, Finding, Group, Severity, examine},
     policy::{self, model::Policy},
 };
 
@@ -27,6 +29,11 @@ pub(super) fn run(args: &Args, file: &PolicyFile) -> anyhow::Result<Exit> {
     let pins = args.pins()?;
     let facts = block_on(async { Ok(Facts::gather(&pins, path, interfaces).await?) })?;
     let mut findings = examine(&facts, policy.as_ref());
+    // What is in force stays so, whatever the settings of this host have become.
+    let in_force = !facts.guarded.is_empty();
+    for found in findings.iter_mut().filter(|found| in_force && found.group == Group::Ports) {
+        found.stops_enforcement = false;
+    }
     findings.splice(0..0, missing);
     let exit = exit(&findings);
     if args.json {
@@ -42,6 +49,15 @@ pub(super) fn run(args: &Args, file: &PolicyFile) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// What this host has against a policy of a file.
+pub(super) fn asked(args: &Args, path: &Path, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
+    let pins = args.pins()?;
+    let facts = block_on(async { Ok(Facts::gather(&pins, path, &policy.interfaces).await?) })?;
+    let mut findings = examine(&facts, Some(policy));
+    findings.retain(|found| found.severity >= Severity::Warn);
+    Ok(findings)
+}
+
 fn exit(findings: &[Finding]) -> Exit {
     if findings.iter().any(|found| found.stops_enforcement) {
         Exit::NotEnforcing
@@ -52,7 +68,7 @@ fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
-fn print(findings: &[Finding]) {
+pub(super) fn print(findings: &[Finding]) {
     let mut group = None;
     for found in findings {
         if group.replace(found.group) != Some(found.group) {

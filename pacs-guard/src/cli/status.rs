@@ -90,6 +90,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if state == State::NotEnforcing { Exit::NotEnforcing } else { Exit::Fine })
 }
 
+/// The name of the policy that some interface of ours is under; `None` where nothing is enforced.
+pub(super) fn policy_in_force(pins: &Pins) -> anyhow::Result<Option<String>> {
+    let card = InForce::read(pins)?.and_then(|in_force| in_force.image.card());
+    let interfaces = guarded(pins, &block_on(async { Ok(Network::look().await?) })?)?;
+    Ok(card.filter(|_| interfaces.iter().any(|interface| interface.attached)).map(|card| card.policy))
+}
+
 fn guarded(pins: &Pins, network: &Network) -> anyhow::Result<Vec<Guarded>> {
     let mut guarded = Vec::new();
     for index in pins.links()? {
@@ -237,6 +244,7 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
             ChangeResult::Loaded { problems, .. } if problems.is_empty() => "fine".to_owned(),
             ChangeResult::Loaded { problems, .. } => styled(WARN, problems.join("; ")),
             ChangeResult::Invalid { .. } => styled(BAD, "refused: the file is invalid"),
+            ChangeResult::Unfit { .. } => styled(BAD, "refused: the policy does not fit this host"),
             ChangeResult::Failed { why } => styled(BAD, format!("failed: {why}")),
         };
         line("change", format!("{}  {text}", change.at.strftime("%F %TZ")));

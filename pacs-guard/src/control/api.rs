@@ -83,7 +83,7 @@ pub enum ChangeResult {
         until: Option<Timestamp>,
         /// Time from reading the file to the flip, in microseconds.
         took_us: u64,
-        /// The file's warnings, for people.
+        /// What to look at in the file and on this host, for people.
         warnings: String,
         /// What the new policy wants that could not be done, such as an interface that is not there.
         problems: Vec<String>,
@@ -94,6 +94,13 @@ pub enum ChangeResult {
         rendered: String,
         /// The mistakes, for machines.
         diagnostics: Value,
+    },
+    /// The policy would break what this host does; the old policy stays in force.
+    Unfit {
+        /// Why, and what to do, for people.
+        rendered: String,
+        /// What the doctor found, for machines.
+        findings: Value,
     },
     /// The kernel refused; the old policy stays in force.
     Failed {

@@ -1,6 +1,6 @@
 //! Which policy a starting daemon puts in force.
 
-use super::{Options, enforcement::StartError};
+use super::{Options, enforcement::StartError, fit::fit};
 use crate::{
     datapath::InForce,
     image::Card,
@@ -18,7 +18,7 @@ pub(super) struct Choice {
 
 impl Choice {
     /// The configured file; unless an earlier daemon left a policy that still waits to be confirmed, or that nobody
-    /// confirmed in time; or, where the file is bad, the last good policy.
+    /// confirmed in time; or, where the file is bad or does not fit this host, the last good policy.
     pub(super) fn make(options: &Options, store: &Store) -> Result<Self, StartError> {
         match store.provisional() {
             Ok(None) => {}
@@ -33,8 +33,13 @@ impl Choice {
         let last = history.iter().rev().find(|entry| entry.lasting());
         let last_good = || last.map(|entry| store.read(&entry.sha256));
         let file = options.policy.display();
-        match policy::read(&options.policy) {
-            Ok(checked) => match last_good() {
+        let known = |sha256: &str| history.iter().any(|entry| entry.lasting() && entry.sha256 == sha256);
+        let read = policy::read(&options.policy).map_err(StartError::from).and_then(|checked| {
+            let warnings = fit(&checked.policy, known(&checked.hash()))?;
+            Ok((checked, warnings))
+        });
+        match read {
+            Ok((checked, warnings)) => match last_good() {
                 Some(Ok(last)) if superseded(&history, &checked.hash()) => {
                     tracing::warn!(
                         "{file} was replaced by policy {} before the daemon ended, and that stays in force: \
@@ -43,22 +48,30 @@ impl Choice {
                     );
                     Ok(Self { checked: last, action: Action::Start, kept: None })
                 }
-                _ => Ok(Self { checked, action: Action::Start, kept: None }),
+                _ => {
+                    if !warnings.is_empty() {
+                        tracing::warn!("{warnings}");
+                    }
+                    Ok(Self { checked, action: Action::Start, kept: None })
+                }
             },
-            Err(rejected) => match last_good() {
+            Err(refused) => match last_good() {
                 Some(Ok(checked)) => {
-                    tracing::error!("{}", rejected.render(false));
+                    match &refused {
+                        StartError::Invalid(rejected) => tracing::error!("{}", rejected.render(false)),
+                        other => tracing::error!("{other}"),
+                    }
                     tracing::error!(
-                        "{file} is bad: the last good policy, {}, is put in force instead",
+                        "{file} is refused: the last good policy, {}, is put in force instead",
                         checked.policy.name
                     );
                     Ok(Self { checked, action: Action::LastGood, kept: None })
                 }
                 Some(Err(why)) => {
                     tracing::error!("the last good policy can't be read: {why}");
-                    Err(rejected.into())
+                    Err(refused)
                 }
-                None => Err(rejected.into()),
+                None => Err(refused),
             },
         }
     }

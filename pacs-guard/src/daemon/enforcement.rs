@@ -14,11 +14,13 @@ use tokio::net::UnixListener;
 use super::{
     Options,
     choice::Choice,
+    fit::fit,
     put::{Put, Term, Wanted, put, wanted},
 };
 use crate::{
     control::{self, Change, ChangeResult},
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
+    doctor::Finding,
     host::{HostError, Network, Uncovered},
     image::{Booking, Card, CompileError},
     interface::{self, Interface, InterfaceError},
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The policy is invalid.
     #[error("{0}")]
     Invalid(Box<Rejected>),
+    /// The policy would break what this host does.
+    #[error("the policy does not fit this host: {}", listed(.0))]
+    Unfit(Vec<Finding>),
     /// Neither the policy nor the command line names an interface.
     #[error("no interface to guard: name it in the policy (`interfaces: [eth0]`) or by `--interface eth0`")]
     NoInterface,
@@ -76,6 +81,11 @@ pub enum StartError {
     /// The kernel refuses.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+}
+
+/// One finding a line.
+fn listed(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl From<Rejected> for StartError {
@@ -210,6 +220,10 @@ impl Enforcement {
                 rendered: rejected.render(false),
                 diagnostics: serde_json::to_value(&rejected.diagnostics).unwrap_or_default(),
             },
+            Err(StartError::Unfit(findings)) => ChangeResult::Unfit {
+                rendered: listed(&findings) + "\n",
+                findings: serde_json::to_value(&findings).unwrap_or_default(),
+            },
             Err(other) => ChangeResult::Failed { why: other.to_string() },
         }
     }
@@ -315,6 +329,10 @@ impl Enforcement {
         bypass: Option<String>,
     ) -> Result<(String, Vec<String>), StartError> {
         let way_back = !matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
+        let mut warnings = checked.render(false);
+        if !way_back {
+            warnings += &fit(&checked.policy, checked.hash() == self.card.sha256)?;
+        }
         let (wanted, left_out) = wanted(&self.options, &checked.policy, way_back).await?;
         let mut problems = left_out;
         let until = term.map(|(_, duration)| BootTime::now().after(duration));
@@ -343,7 +361,6 @@ impl Enforcement {
         };
         // From here on the policy is in force, and whatever else goes wrong is told and changes nothing.
         problems.extend(more);
-        let warnings = checked.render(false);
         self.card = card;
         self.checked = checked;
         self.provisional = provisional;

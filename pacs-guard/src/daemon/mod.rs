@@ -3,6 +3,7 @@
 mod choice;
 mod enforcement;
 mod event_log;
+mod fit;
 mod put;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -204,6 +205,9 @@ fn tell(result: &ChangeResult) {
         }
         ChangeResult::Invalid { rendered, .. } => {
             tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
+        }
+        ChangeResult::Unfit { rendered, .. } => {
+            tracing::error!("the policy does not fit this host; the old one stays in force\n{rendered}");
         }
         ChangeResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
     }

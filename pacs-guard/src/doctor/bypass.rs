@@ -8,7 +8,7 @@ use super::{
     listeners::{protects, says},
 };
 use crate::{
-    host::{Listener, Uncovered},
+    host::{Forwarding, Listener, Uncovered},
     policy::model::{Policy, Service, Transport},
 };
 
@@ -42,7 +42,7 @@ pub(super) fn check(facts: &Facts, policy: &Policy) -> Vec<Finding> {
     findings.extend(other_ports::proxies(facts, policy));
     findings.extend(addresses(facts, policy));
     findings.extend(ipv6(facts, policy));
-    findings.extend(forwarding(facts, policy));
+    findings.extend(forwarding(&facts.forwarding, policy));
     if findings.iter().all(|found| found.severity <= super::Severity::Note) {
         findings.insert(0, Finding::ok(GROUP, "no-way-round", "no way round the guard was found"));
     }
@@ -228,9 +228,8 @@ fn ipv6(facts: &Facts, policy: &Policy) -> Option<Finding> {
     )
 }
 
-fn forwarding(facts: &Facts, policy: &Policy) -> Vec<Finding> {
+pub(super) fn forwarding(forwarding: &Forwarding, policy: &Policy) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let forwarding = &facts.forwarding;
     let wide: Vec<&str> = policy
         .services
         .iter()

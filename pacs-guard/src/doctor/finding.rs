@@ -1,5 +1,7 @@
 //! A finding: one thing that the doctor saw, and what to do about it.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// How much a finding matters.
@@ -134,5 +136,13 @@ impl Finding {
     /// That there is no policy to judge this host by.
     pub fn no_policy(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::stop(Group::Policy, "no-policy", what, "what the policy would need was not looked at").fix(fix)
+    }
+}
+
+impl fmt::Display for Finding {
+    /// One line: what, why, and the fix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, " (fix: `{fix}`)"))
     }
 }

@@ -16,7 +16,10 @@ mod sample;
 pub use facts::{Clock, Facts, Nic, Program};
 pub use finding::{Finding, Group, Severity};
 
-use crate::policy::model::Policy;
+use crate::{
+    host::{Forwarding, HostError, LocalPorts},
+    policy::model::Policy,
+};
 
 /// Runs every check. Without a policy only the ones that need none.
 pub fn examine(facts: &Facts, policy: Option<&Policy>) -> Vec<Finding> {
@@ -31,4 +34,17 @@ pub fn examine(facts: &Facts, policy: Option<&Policy>) -> Vec<Finding> {
     }
     findings.extend(machine::check(facts));
     findings
+}
+
+/// The checks that every change is worth: whether a policy would cut this host's own connections, or those that it
+/// passes on. What they find and ask for; a few files of /proc are all that is read.
+///
+/// # Errors
+/// Where a setting can't be read.
+pub fn own_traffic(policy: &Policy) -> Result<Vec<Finding>, HostError> {
+    let mut findings = ports::check(&LocalPorts::read()?, policy);
+    let forwarding = Forwarding::read(policy.interfaces.iter().map(String::as_str));
+    findings.extend(bypass::forwarding(&forwarding, policy));
+    findings.retain(|finding| finding.severity >= Severity::Warn);
+    Ok(findings)
 }

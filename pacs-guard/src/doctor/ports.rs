@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::finding::{Finding, Group};
-use crate::{host::LocalPorts, policy::model::Policy};
+use crate::{
+    host::LocalPorts,
+    policy::model::{Mode, Policy, Service},
+};
 
 pub(super) fn check(ports: &LocalPorts, policy: &Policy) -> Vec<Finding> {
     let (first, last) = (ports.range.start(), ports.range.end());
@@ -15,7 +18,8 @@ pub(super) fn check(ports: &LocalPorts, policy: &Policy) -> Vec<Finding> {
         if own.is_empty() {
             continue;
         }
-        findings.push(Finding::fail(
+        let finding = if drops(policy, service) { Finding::stop } else { Finding::warn };
+        findings.push(finding(
             Group::Ports,
             "port-in-local-range",
             format!(
@@ -24,7 +28,8 @@ pub(super) fn check(ports: &LocalPorts, policy: &Policy) -> Vec<Finding> {
                 list(&own)
             ),
             "the answers to connections that this host opens from such a port (C-MOVE, C-STORE to a \
-             workstation) would be refused, now and then and without a pattern",
+             workstation) would be refused, now and then and without a pattern"
+                .to_owned(),
         ));
         cut.extend(own);
     }
@@ -37,6 +42,12 @@ pub(super) fn check(ports: &LocalPorts, policy: &Policy) -> Vec<Finding> {
     cut.extend(ports.reserved.iter().cloned());
     let fix = format!("sysctl -w net.ipv4.ip_local_reserved_ports={}", list(&cut));
     findings.into_iter().map(|finding| finding.fix(&fix)).collect()
+}
+
+/// Whether any packet to a service is dropped, and not only reported.
+fn drops(policy: &Policy, service: &Service) -> bool {
+    let modes = policy.segments.iter().map(|segment| segment.mode);
+    service.mode.unwrap_or(policy.mode) == Mode::Enforce || modes.flatten().any(|mode| mode == Mode::Enforce)
 }
 
 /// Ports and ranges in order, as sysctl takes them.
