@@ -19,6 +19,9 @@ fn refused(site: &Site, args: &[&str], exit: i32, words: &[&str]) -> Finished {
     done
 }
 
+/// What a first start says that has no policy to put in force.
+const ALERT: &str = "ALERT: NOT ENFORCING";
+
 fn assert_untouched(site: &Site) {
     let links = site.pacs.sh("ip link show").unwrap();
     assert!(!links.contains("xdp"), "a program is left: {links}");
@@ -92,13 +95,10 @@ fn files_that_are_no_policy() {
         ("bomb.yaml", "budget"),
     ];
     for (file, words) in cases {
-        for verb in [
-            &["check", file][..],
-            &["run", "--policy", file],
-            &["explain", "--policy", file, "10.0.0.1", "104"],
-        ] {
+        for verb in [&["check", file][..], &["explain", "--policy", file, "10.0.0.1", "104"]] {
             refused(&site, verb, 3, &[words, file]);
         }
+        refused(&site, &["run", "--policy", file], 4, &[words, file, ALERT]);
     }
 }
 
@@ -126,9 +126,8 @@ fn mistakes_in_a_policy() {
     for (wrong, text, place, hint) in cases {
         site.write(&text);
         let place = format!("policy.yaml:{place}");
-        for verb in [&["check", "policy.yaml"][..], &["run", "--policy", "policy.yaml"]] {
-            refused(&site, verb, 3, &[wrong, &place, hint, "^"]);
-        }
+        refused(&site, &["check", "policy.yaml"], 3, &[wrong, &place, hint, "^"]);
+        refused(&site, &["run", "--policy", "policy.yaml"], 4, &[wrong, &place, hint, "^", ALERT]);
         let json = site.json(&["check", "--json", "policy.yaml"]);
         assert_eq!(json["files"][0]["valid"], false);
         assert!(json["files"][0]["diagnostics"][0]["code"].as_str().unwrap().starts_with("PG"), "{json}");

@@ -153,7 +153,7 @@ fn a_start_that_fails_leaves_the_old_policy_in_force() {
     let before = site.status();
     let good = policy("enforce", &[&site.stranger]);
     let cases = [
-        ("a bad policy", good.replace("version: 1", "version: 9"), 3, "is not a version"),
+        ("a bad policy", good.replace("version: 1", "version: 9"), 3, "stays so"),
         ("no such interface", good.replace("eth0", "eth7"), 1, "there is no interface `eth7`"),
         ("no native XDP", good.replace("[eth0]", "[eth0, br1]"), 1, "br1: native XDP is not possible"),
     ];

@@ -6,20 +6,21 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use super::{
     Exit,
     args::{Args, Run},
-    terminal,
+    status, terminal,
 };
 use crate::{
     daemon::{self, Options, StartError},
-    datapath::LogLevel,
+    datapath::{LogLevel, Pins},
 };
 
 pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
     start_log()?;
+    let pins = args.pins()?;
     let options = Options {
         policy: verb.file.policy.clone(),
         interfaces: verb.interface.clone(),
         xdp_mode: verb.xdp_mode,
-        pins: args.pins()?,
+        pins: pins.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket(),
         detach: verb.detach,
@@ -31,10 +32,35 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         Err(why) => match why.downcast_ref::<StartError>() {
             Some(StartError::Invalid(rejected)) => {
                 anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
-                Ok(Exit::Invalid)
+                Ok(refused(&pins))
+            }
+            Some(unfit @ StartError::Unfit(_)) => {
+                terminal::error(&unfit.to_string());
+                Ok(refused(&pins))
             }
             _ => Err(why),
         },
+    }
+}
+
+/// Says what stands after the policy was refused and no last good one was there.
+fn refused(pins: &Pins) -> Exit {
+    match status::policy_in_force(pins) {
+        Ok(Some(policy)) => {
+            tracing::error!("no daemon runs; policy {policy} was in force before, and stays so");
+            Exit::Invalid
+        }
+        Ok(None) => {
+            tracing::error!(
+                "ALERT: NOT ENFORCING. The policy is refused, and there is no last good one: whoever reaches this \
+                 host reaches its DICOM ports. Mend the policy, then start pacs-guard again"
+            );
+            Exit::NotEnforcing
+        }
+        Err(why) => {
+            tracing::error!("ALERT: the policy is refused, and what is in force is not known: {why:#}");
+            Exit::NotEnforcing
+        }
     }
 }
 
