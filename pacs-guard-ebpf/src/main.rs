@@ -6,6 +6,7 @@ mod answer;
 mod frame;
 mod maps;
 mod record;
+mod seen;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use pacs_guard_common::verdict::{Verdict, judge};
@@ -25,7 +26,9 @@ pub fn pacs_guard(ctx: XdpContext) -> u32 {
         Verdict::Drop => (xdp_action::XDP_DROP, true),
     };
     if refused {
-        record::report(&ctx, &judgement, &generation);
+        record::report(&ctx, &frame, &judgement, &generation);
+    } else if judgement.ruling.verdict as u8 == Verdict::Allow as u8 {
+        seen::let_in(&frame, &judgement);
     }
     if action == xdp_action::XDP_DROP && judgement.ruling.resets && answer::with_reset(&ctx, &mut frame) {
         return xdp_action::XDP_TX;

@@ -8,7 +8,11 @@ use pacs_guard_common::{
     verdict::{Judgement, PolicyView},
 };
 
-use crate::maps::{BUDGETS, COUNTERS, EVENTS, Generation};
+use crate::{
+    frame::XdpFrame,
+    maps::{BUDGETS, COUNTERS, EVENTS, Generation},
+    seen,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -24,17 +28,19 @@ pub fn count(counter: CounterId) {
     }
 }
 
-/// Sends an event, unless its source, or all sources together, have spent the second's budget.
+/// Sends an event and remembers the source, unless it, or all sources together, have spent the second's budget.
 #[inline(always)]
-pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) {
+pub fn report(ctx: &XdpContext, frame: &XdpFrame<'_>, judgement: &Judgement, generation: &Generation) {
     let packet = &judgement.packet;
     info!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
-    if !spend(bucket(packet.source), EVENTS_PER_SOURCE) || !spend(ALL_EVENTS, EVENTS_PER_SECOND) {
+    if !may_report(packet.source) {
         return count(CounterId::EVENTS_SUPPRESSED);
     }
+    // SAFETY: the helper has no arguments and no effect.
+    let time = unsafe { helpers::generated::bpf_ktime_get_boot_ns() };
+    seen::refused(frame, judgement, time);
     let event = Event {
-        // SAFETY: the helper has no arguments and no effect.
-        time: unsafe { helpers::generated::bpf_ktime_get_boot_ns() },
+        time,
         interface: ctx.ingress_ifindex() as u32,
         generation: generation.header().map_or(0, |header| header.generation),
         packet: *packet,
@@ -43,6 +49,12 @@ pub fn report(ctx: &XdpContext, judgement: &Judgement, generation: &Generation) 
     if EVENTS.output(event.to_lanes(), 0).is_err() {
         count(CounterId::EVENTS_LOST);
     }
+}
+
+/// Takes one from the budget of a source, and one from that of all sources together.
+#[inline(always)]
+pub fn may_report(source: Address) -> bool {
+    spend(bucket(source), EVENTS_PER_SOURCE) && spend(ALL_EVENTS, EVENTS_PER_SECOND)
 }
 
 /// Takes one from a bucket's budget of this second. Two CPUs may take the same one: it is a fence, no count.

@@ -15,7 +15,8 @@ pub struct Event {
     pub interface: u32,
     /// The generation that refused it.
     pub generation: u64,
-    /// What was known of the packet; addresses of [`Family::None`] where it could not be parsed so far.
+    /// What was known of the packet, save where its transport header lies; addresses of [`Family::None`] where it could not be parsed
+    /// so far.
     pub packet: Packet,
     /// What was decided.
     pub ruling: Ruling,
@@ -67,6 +68,7 @@ impl Event {
                 protocol: (last >> 56) as u8,
                 source_port: (ports >> 16) as u16,
                 destination_port: ports as u16,
+                transport_at: 0,
                 source_routed: matches!(ruling.reason, Reason::Unparsed(crate::packet::Cause::SourceRoute)),
             },
             ruling,
@@ -91,6 +93,7 @@ mod tests {
                 protocol: 6,
                 source_port: 40_000,
                 destination_port: 104,
+                transport_at: 0,
                 source_routed: false,
             },
             ruling: Ruling {

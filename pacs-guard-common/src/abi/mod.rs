@@ -4,6 +4,7 @@ mod counter;
 mod event;
 mod image;
 mod ruling;
+mod seen;
 
 pub use counter::{COUNTER_PAGES, COUNTERS_PER_PAGE, CounterId, CounterPage};
 pub use event::Event;
@@ -12,6 +13,7 @@ pub use image::{
     TCP_PORTS,
 };
 pub use ruling::Ruling;
+pub use seen::{SEEN_ENTRIES, SeenKey, SeenValue};
 
 /// Version of every layout in this module. Pins of another version are never adopted.
 pub const ABI_VERSION: u32 = 1;

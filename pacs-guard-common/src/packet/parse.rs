@@ -24,8 +24,20 @@ pub struct Packet {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
+    /// Where the transport header starts, in bytes from the frame's start.
+    pub transport_at: u16,
     /// Whether a source route says that the destination is only the next hop, or was one.
     pub source_routed: bool,
+}
+
+/// Whether a packet is the first of a TCP connection: SYN without ACK (RFC 9293 section 3.1). Not where its
+/// header is cut off, nor where it is not TCP.
+#[inline(always)]
+pub fn opens<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let flags = frame.read(packet.transport_at as usize + 12);
+    packet.protocol == TCP && flags.is_some_and(|[_, flags]: [u8; 2]| flags & (SYN | ACK) == SYN)
 }
 
 /// A transport protocol with ports.
@@ -101,6 +113,7 @@ fn read<F: Frame>(frame: &F, packet: &mut Packet) -> Result<Content, Cause> {
             let [s1, s2, d1, d2] = frame.read(at).ok_or(cause)?;
             packet.source_port = u16::from_be_bytes([s1, s2]);
             packet.destination_port = u16::from_be_bytes([d1, d2]);
+            packet.transport_at = at as u16;
             Ok(Content::Ports(transport))
         }
     }

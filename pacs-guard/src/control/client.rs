@@ -17,7 +17,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Change, ChangeReport, DaemonStatus, EventRecord};
+use super::{Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
 
 /// Why the daemon did not answer.
 #[derive(Debug, Error)]
@@ -72,6 +72,11 @@ impl Client {
     pub async fn change(self, change: &Change) -> Result<ChangeReport, ClientError> {
         let body = serde_json::to_vec(change)?;
         self.json(Method::POST, "/v1/change", body).await
+    }
+
+    /// The sources lately seen, the ones that were let in first.
+    pub async fn seen(self) -> Result<Vec<SeenRecord>, ClientError> {
+        self.json(Method::GET, "/v1/seen", Vec::new()).await
     }
 
     /// The kept events, and then, unless only they are wanted, the ones to come.

@@ -23,7 +23,7 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot},
 };
 
-use super::{Change, ChangeReport, DaemonStatus, EventRecord};
+use super::{Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {
@@ -31,6 +31,8 @@ pub enum Request {
     Status(oneshot::Sender<DaemonStatus>),
     /// Change what is in force.
     Change(Change, oneshot::Sender<ChangeReport>),
+    /// The sources lately seen; in words, why they can't be read.
+    Seen(oneshot::Sender<Result<Vec<SeenRecord>, String>>),
     /// The kept events, and the stream of the ones to come.
     Events(oneshot::Sender<EventFeed>),
 }
@@ -98,6 +100,7 @@ pub async fn serve(listener: UnixListener, control: Control) -> io::Result<()> {
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/change", post(change))
+        .route("/v1/seen", get(seen))
         .route("/v1/events", get(events))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(control);
@@ -127,6 +130,14 @@ async fn change(
         return (StatusCode::FORBIDDEN, "only root may change what is in force").into_response();
     }
     ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response()
+}
+
+async fn seen(State(control): State<Control>) -> Response {
+    match ask(&control, Request::Seen).await {
+        Ok(Ok(seen)) => Json(seen).into_response(),
+        Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
+        Err(status) => status.into_response(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request},
+    control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request, SeenRecord},
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
     policy::model::Policy,
@@ -90,6 +90,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 Request::Status(reply) => { reply.send(daemon.status(&enforcement)).ok(); }
                 Request::Change(change, reply) => {
                     reply.send(daemon.change(&mut enforcement, change, &peers).await).ok();
+                }
+                Request::Seen(reply) => {
+                    // As many as 32,768 entries, each a few system calls: not in the way of events.
+                    let pins = daemon.options.pins.clone();
+                    tokio::task::spawn_blocking(move || {
+                        reply.send(SeenRecord::read(&pins).map_err(|why| why.to_string())).ok();
+                    });
                 }
                 Request::Events(reply) => { reply.send(event_log.open()).ok(); }
             },

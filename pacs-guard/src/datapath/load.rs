@@ -10,10 +10,11 @@ use aya::{
 use caps::{CapSet, Capability};
 use nix::fcntl::Flock;
 use pacs_guard_common::abi::{
-    BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, MAX_INTERFACES, Page, SLOTS,
+    BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, MAX_INTERFACES, Page,
+    SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
 };
 
-use super::{DatapathError, EventStream, Pins, kernel_version::refused, log::ProgramLog};
+use super::{DatapathError, EventStream, Pins, kernel_version::refused, log::ProgramLog, seen::SEEN_MAPS};
 use crate::image::{Ledger, Record};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pacs-guard.bpf.o"));
@@ -32,8 +33,14 @@ const fn layout(name: &'static str, kind: MapType, value_size: u32, max_entries:
     Layout { name, kind, key_size: 4, value_size, max_entries }
 }
 
+const fn seen(name: &'static str) -> Layout {
+    let value = size_of::<[u64; SeenValue::LANES]>() as u32;
+    let key = size_of::<[u64; SeenKey::LANES]>() as u32;
+    Layout { key_size: key, ..layout(name, MapType::LruHash, value, SEEN_ENTRIES) }
+}
+
 const LEDGER: &str = "LEDGER";
-const LAYOUTS: [Layout; 9] = [
+const LAYOUTS: [Layout; 11] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
     layout("ACTIVE", MapType::Array, 8, 1),
     layout("TERMS", MapType::Array, 16, SLOTS),
@@ -42,6 +49,8 @@ const LAYOUTS: [Layout; 9] = [
     layout("BUDGETS", MapType::Array, 8, BUDGET_BUCKETS),
     Layout { key_size: 0, ..layout("EVENTS", MapType::RingBuf, 0, EVENT_RING_BYTES) },
     layout("ANSWERING", MapType::Hash, 8, MAX_INTERFACES),
+    seen(SEEN_MAPS[0]),
+    seen(SEEN_MAPS[1]),
     layout(LEDGER, MapType::Hash, Ledger::RECORD_BYTES as u32, LEDGER_ENTRIES),
 ];
 const LEDGER_ENTRIES: u32 = CounterId::END.number();
