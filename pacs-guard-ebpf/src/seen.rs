@@ -29,7 +29,8 @@ const NEW: u64 = 1;
 #[inline(always)]
 pub fn let_in(frame: &XdpFrame<'_>, judgement: &Judgement) {
     let packet = &judgement.packet;
-    let begins = if packet.protocol == TCP { opens(frame, packet) } else { record::may_report(packet.source) };
+    let begins =
+        if packet.protocol == TCP { opens(frame, packet) } else { record::may_report(packet.source) };
     if begins {
         // SAFETY: the helper has no arguments and no effect.
         let now = unsafe { helpers::generated::bpf_ktime_get_boot_ns() };

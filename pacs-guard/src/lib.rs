@@ -1,7 +1,8 @@
 //! The daemon and command line of pacs-guard.
 //!
 //! A policy's way: [`policy`] reads and validates a file, [`image`] compiles it to the exact contents of the
-//! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, and [`cli`] asks about it.
+//! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, [`cli`] asks about it, and
+//! [`observe`] words it for monitoring.
 //! [`doctor`] judges the [`host`] that all of it runs on.
 
 pub mod capture;
@@ -15,6 +16,7 @@ pub mod explain;
 pub mod host;
 pub mod image;
 pub mod interface;
+pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod state;

@@ -21,6 +21,7 @@ const PEERS: &[(&str, &str)] = &[
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
     ("xdp-filter", "xdp-tools"),
+    ("promtool", "prometheus"),
 ];
 
 /// Debian's compiler with `core` for BPF, and its clippy.

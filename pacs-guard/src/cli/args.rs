@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::datapath::{DatapathError, Pins, XdpChoice};
+use crate::{
+    datapath::{DatapathError, Pins, XdpChoice},
+    observe::MetricsAddress,
+};
 
 /// Lets only declared segments reach the DICOM ports of this host, by XDP.
 #[derive(Debug, Parser)]
@@ -70,6 +73,8 @@ pub(super) enum Verb {
     Status,
     /// Show how many packets were allowed and refused, per segment and service
     Counters(Counters),
+    /// One line and exit code 0, 1, 2 or 3 for Nagios, Icinga or Checkmk
+    CheckNagios(CheckNagios),
     /// Show refused packets as they come
     Events(Events),
     /// Ask DICOM peers for a C-ECHO now
@@ -132,6 +137,14 @@ pub(super) struct Run {
     /// Let the XDP program log each refused packet: slow, for debugging
     #[arg(long)]
     pub(super) program_log: bool,
+
+    /// Where Prometheus finds metrics: an address and port, or `off`
+    #[arg(long, env = "PACS_GUARD_METRICS", default_value = "127.0.0.1:9104", value_name = "ADDRESS:PORT")]
+    pub(super) metrics: MetricsAddress,
+
+    /// Let --metrics name an address that other hosts reach: whoever does reads names and counters of the policy
+    #[arg(long, env = "PACS_GUARD_METRICS_BEYOND_LOOPBACK")]
+    pub(super) metrics_beyond_loopback: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,6 +163,17 @@ pub(super) struct Counters {
     /// Show counters at zero too
     #[arg(long)]
     pub(super) all: bool,
+
+    /// Print every metric in Prometheus' text format, for node_exporter's textfile collector
+    #[arg(long, conflicts_with_all = ["all", "json"])]
+    pub(super) prometheus: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckNagios {
+    /// Print the line of a Checkmk local check instead
+    #[arg(long)]
+    pub(super) checkmk: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -281,7 +305,7 @@ pub(super) struct Detach {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Help {
-    /// A command, a code, or `codes` for all of them
+    /// A command, a code, `codes` for all of them, or `metrics`
     #[arg(value_name = "COMMAND|CODE")]
     pub(super) about: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! `counters`: packets per segment, service and outcome, read from the pinned maps.
 
-use anstream::println;
+use anstream::{print, println};
 use pacs_guard_common::{abi::CounterId, verdict::Verdict};
 use serde_json::{Value, json};
 
@@ -8,9 +8,14 @@ use super::{
     Exit, args,
     terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
 };
-use crate::{datapath::Counters, image::Booking};
+use crate::{datapath::Counters, image::Booking, observe::Format};
 
 pub(super) fn run(args: &args::Args, verb: &args::Counters) -> anyhow::Result<Exit> {
+    if verb.prometheus {
+        // Said also where nothing is enforced, for that is what an alert must see.
+        print!("{}", super::scrape(args)?.text(Format::Prometheus));
+        return Ok(Exit::Fine);
+    }
     let pins = args.pins()?;
     let Some(counters) = Counters::read(&pins)? else {
         terminal::error(&format!(

@@ -8,12 +8,13 @@ use super::{
     args::{Args, Help},
     terminal,
 };
-use crate::policy::codes;
+use crate::{observe, policy::codes};
 
 pub(super) fn run(args: &Args, verb: &Help) -> anyhow::Result<Exit> {
     match verb.about.as_deref() {
         None => Args::command().print_long_help()?,
         Some("codes") if !args.json => print!("{}", codes::markdown()),
+        Some("metrics") => print!("{}", observe::markdown()),
         Some("codes") => {
             let entries: Vec<_> = codes::all().map(codes::Entry::explain).collect();
             terminal::json(&entries)?;

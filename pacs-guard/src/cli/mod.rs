@@ -3,6 +3,7 @@
 mod args;
 mod change;
 mod check;
+mod check_nagios;
 mod counters;
 mod detach;
 mod doctor;
@@ -22,7 +23,8 @@ use std::{path::Path, process::ExitCode};
 use clap::Parser;
 
 use crate::{
-    control::Change,
+    control::{Change, Client},
+    observe::{Reading, Scrape},
     policy::{self, Checked},
 };
 use args::{Args, Verb};
@@ -72,6 +74,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Check(verb) => check::run(args, verb),
         Verb::Status => status::run(args),
         Verb::Counters(verb) => counters::run(args, verb),
+        Verb::CheckNagios(verb) => check_nagios::run(args, verb),
         Verb::Events(verb) => events::run(args, verb),
         Verb::Echo(verb) => echo::run(args, verb),
         Verb::Explain(verb) => explain::run(args, verb),
@@ -98,6 +101,18 @@ fn read_policy(path: &Path) -> Option<Checked> {
             None
         }
     }
+}
+
+/// What is in force, and what the daemon says where one answers.
+fn scrape(args: &Args) -> anyhow::Result<Scrape> {
+    let pins = args.pins()?;
+    block_on(async {
+        let daemon = match Client::connect(&args.socket()).await {
+            Ok(client) => client.status().await.ok(),
+            Err(_) => None,
+        };
+        Ok(Scrape::new(Reading::take(&pins).await?, daemon))
+    })
 }
 
 /// A runtime of one thread, for a command that asks and goes.

@@ -1,6 +1,7 @@
 //! `run`: the daemon, in the foreground.
 
 use anyhow::Context;
+use clap::{CommandFactory, error::ErrorKind};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
@@ -11,9 +12,11 @@ use super::{
 use crate::{
     daemon::{self, Options, StartError},
     datapath::{LogLevel, Pins},
+    observe::MetricsAddress,
 };
 
 pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
+    refuse_what_strangers_reach(verb);
     start_log()?;
     let pins = args.pins()?;
     let options = Options {
@@ -24,6 +27,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         state_dir: args.state_dir.clone(),
         socket: args.socket(),
         detach: verb.detach,
+        metrics: verb.metrics,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -61,6 +65,20 @@ fn refused(pins: &Pins) -> Exit {
             tracing::error!("ALERT: the policy is refused, and what is in force is not known: {why:#}");
             Exit::NotEnforcing
         }
+    }
+}
+
+/// A wrong command line, said and ended as clap does.
+fn refuse_what_strangers_reach(verb: &Run) {
+    if let MetricsAddress::At(address) = verb.metrics
+        && !address.ip().is_loopback()
+        && !verb.metrics_beyond_loopback
+    {
+        let what = format!(
+            "{address} is no loopback address: whoever reaches it would read the names and counters of the policy; \
+             add --metrics-beyond-loopback where that is meant"
+        );
+        Args::command().error(ErrorKind::ArgumentConflict, what).exit()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use anstream::println;
 use jiff::Timestamp;
-use pacs_guard_common::{abi::CounterId, verdict::Verdict};
-use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -14,63 +12,26 @@ use super::{
 };
 use crate::{
     control::{ChangeResult, Client, ClientError, DaemonStatus},
-    datapath::{BootTime, Counters, InForce, Pins, XdpMode, linked_program},
+    datapath::{BootTime, Outline, Pins, XdpMode},
     echo::Printable,
-    host::{Network, Uncovered},
-    image::{Card, Enforces},
+    host::Uncovered,
+    image::Card,
+    observe::{Guarded, Reading, State, Totals},
 };
-
-/// The word at the head of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Enforcing,
-    PartlyAudit,
-    Audit,
-    Bypass,
-    NotEnforcing,
-}
-
-#[derive(Serialize)]
-struct Guarded {
-    name: String,
-    index: u32,
-    mode: Option<XdpMode>,
-    /// Whether the program on the interface is the one on our link.
-    attached: bool,
-}
-
-#[derive(Default, Serialize)]
-struct Totals {
-    allowed: u64,
-    dropped: u64,
-    would_drop: u64,
-    passed: u64,
-    events_suppressed: u64,
-    events_lost: u64,
-}
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let pins = args.pins()?;
-    let in_force = InForce::read(&pins)?;
-    let card = in_force.as_ref().and_then(|in_force| in_force.image.card());
-    let generation = in_force.as_ref().and_then(|in_force| in_force.image.generation());
-    let until = in_force.as_ref().and_then(|in_force| in_force.until).map(BootTime::to_timestamp);
-    let totals = Counters::read(&pins)?.as_ref().map(totals).unwrap_or_default();
-    let (network, daemon) = block_on(async {
+    let (reading, daemon) = block_on(async {
         let daemon = match Client::connect(&args.socket()).await {
             Ok(client) => client.status().await,
             Err(why) => Err(why),
         };
-        Ok((Network::look().await?, daemon))
+        Ok((Reading::take(&pins).await?, daemon))
     })?;
-    let interfaces = guarded(&pins, &network)?;
-    let uncovered = in_force.as_ref().map_or_else(Vec::new, |in_force| {
-        let attached: Vec<u32> =
-            interfaces.iter().filter(|guarded| guarded.attached).map(|guarded| guarded.index).collect();
-        network.uncovered(&attached, |port| in_force.image.protects_tcp(port))
-    });
-    let state = state(card.as_ref(), &interfaces);
+    let totals = reading.totals();
+    let Reading { state, outline, card, interfaces, uncovered, .. } = reading;
+    let generation = outline.as_ref().and_then(Outline::generation);
+    let until = outline.as_ref().and_then(|outline| outline.until).map(BootTime::to_timestamp);
     if args.json {
         terminal::json(&json!({
             "schema": "pacs-guard/status/1",
@@ -92,53 +53,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 
 /// The name of the policy that some interface of ours is under; `None` where nothing is enforced.
 pub(super) fn policy_in_force(pins: &Pins) -> anyhow::Result<Option<String>> {
-    let card = InForce::read(pins)?.and_then(|in_force| in_force.image.card());
-    let interfaces = guarded(pins, &block_on(async { Ok(Network::look().await?) })?)?;
-    Ok(card.filter(|_| interfaces.iter().any(|interface| interface.attached)).map(|card| card.policy))
-}
-
-fn guarded(pins: &Pins, network: &Network) -> anyhow::Result<Vec<Guarded>> {
-    let mut guarded = Vec::new();
-    for index in pins.links()? {
-        let found = network.interface(index);
-        let program = linked_program(pins, index)?;
-        guarded.push(Guarded {
-            name: found.map_or_else(|| "(gone)".to_owned(), |interface| interface.name.clone()),
-            index,
-            mode: found.and_then(|interface| interface.xdp_mode),
-            attached: found.is_some_and(|interface| program.is_some() && interface.xdp_program == program),
-        });
-    }
-    Ok(guarded)
-}
-
-fn state(card: Option<&Card>, interfaces: &[Guarded]) -> State {
-    match card {
-        Some(card) if interfaces.iter().any(|interface| interface.attached) => match card.enforces {
-            Enforces::Nothing if card.bypass.is_some() => State::Bypass,
-            Enforces::Everything => State::Enforcing,
-            Enforces::Some => State::PartlyAudit,
-            Enforces::Nothing => State::Audit,
-        },
-        _ => State::NotEnforcing,
-    }
-}
-
-fn totals(counters: &Counters) -> Totals {
-    let mut totals = Totals {
-        events_suppressed: counters.packets(CounterId::EVENTS_SUPPRESSED),
-        events_lost: counters.packets(CounterId::EVENTS_LOST),
-        ..Totals::default()
-    };
-    for (_, booking, packets) in counters.entries() {
-        *match booking.verdict {
-            Verdict::Allow => &mut totals.allowed,
-            Verdict::Drop => &mut totals.dropped,
-            Verdict::WouldDrop => &mut totals.would_drop,
-            Verdict::Pass => &mut totals.passed,
-        } += packets;
-    }
-    totals
+    let reading = block_on(async { Ok(Reading::take(pins).await?) })?;
+    Ok(reading.card.filter(|_| reading.state != State::NotEnforcing).map(|card| card.policy))
 }
 
 fn print(

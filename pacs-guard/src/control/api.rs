@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     datapath::{BootTime, Counters, DatapathError, Pins, Seen},
     image::{Booking, Ledger},
+    observe::Tally,
 };
 
 /// What only a running daemon knows.
@@ -29,6 +30,9 @@ pub struct DaemonStatus {
     pub last_change: Option<ChangeReport>,
     /// The last C-ECHO of each peer that was asked.
     pub echo: Vec<Value>,
+    /// What came of changes and echoes since it started.
+    #[serde(default)]
+    pub tally: Tally,
 }
 
 /// A change of what is in force.

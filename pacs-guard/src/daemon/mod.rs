@@ -15,12 +15,14 @@ use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    time::{Interval, interval},
 };
 
 use crate::{
     control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request, SeenRecord},
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
+    observe::{self, MetricsAddress, Tally},
     policy::model::Policy,
 };
 use enforcement::Enforcement;
@@ -47,6 +49,8 @@ pub struct Options {
     pub detach: bool,
     /// What the XDP program logs.
     pub program_log: LogLevel,
+    /// Where metrics are served.
+    pub metrics: MetricsAddress,
 }
 
 /// Events that may wait for the daemon while it reloads; what does not fit waits in the ring.
@@ -64,6 +68,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (mut enforcement, events, listener) = Enforcement::start(&options).await?;
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
+    serve_metrics(&options, &control).await;
     tokio::spawn(control::serve(listener, control));
 
     let mut events = read_events(events)?;
@@ -72,8 +77,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (send_report, mut reports) = mpsc::channel(16);
     tokio::spawn(Schedule::default().run(watched, send_report));
 
-    let mut daemon = Daemon { started: Timestamp::now(), last_change: None, echo: BTreeMap::new(), options };
+    let mut daemon = Daemon {
+        started: Timestamp::now(),
+        last_change: None,
+        echo: BTreeMap::new(),
+        tally: Tally::default(),
+        options,
+    };
     notify(NotifyState::Ready);
+    let mut watchdog = sd_notify::watchdog_enabled().map(|within| interval(within / 3));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -102,6 +114,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             },
             Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
             Some(report) = reports.recv() => daemon.heard(&report),
+            // Said by this loop and by nobody else: a daemon whose loop hangs is started again.
+            Some(_) = tick(&mut watchdog) => notify(NotifyState::Watchdog),
         }
     }
     daemon.end(&enforcement)
@@ -111,6 +125,7 @@ struct Daemon {
     started: Timestamp,
     last_change: Option<ChangeReport>,
     echo: BTreeMap<String, Value>,
+    tally: Tally,
     options: Options,
 }
 
@@ -121,10 +136,12 @@ impl Daemon {
         change: Change,
         peers: &watch::Sender<Arc<[ScheduledPeer]>>,
     ) -> ChangeReport {
-        let result = enforcement.change(change).await;
+        let result = enforcement.change(change.clone()).await;
         tell(&result);
         peers.send_replace(scheduled(enforcement.policy()));
         let report = ChangeReport { at: Timestamp::now(), result };
+        self.tally.change(&change, &report);
+        self.tally.keep_peers(|name| enforcement.policy().peers.iter().any(|peer| peer.name == name));
         self.last_change = Some(report.clone());
         report
     }
@@ -138,6 +155,7 @@ impl Daemon {
             file_differs: enforcement.file_differs(),
             last_change: self.last_change.clone(),
             echo: self.echo.values().cloned().collect(),
+            tally: self.tally.clone(),
         }
     }
 
@@ -146,6 +164,7 @@ impl Daemon {
             Ok(_) => tracing::info!("{report}"),
             Err(_) => tracing::warn!("{report}"),
         }
+        self.tally.echo(report);
         self.echo.insert(report.peer.clone(), serde_json::to_value(report).unwrap_or_default());
     }
 
@@ -172,6 +191,26 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Serves metrics. Enforcement never depends on whether somebody can read them.
+async fn serve_metrics(options: &Options, control: &control::Control) {
+    let MetricsAddress::At(address) = options.metrics else { return };
+    match observe::bind(address).await {
+        Ok(gate) => {
+            tracing::info!("metrics: http://{address}/metrics");
+            tokio::spawn(observe::serve(gate, options.pins.clone(), control.clone()));
+        }
+        Err(why) => tracing::error!(
+            "metrics are not served: {address}: {why}; --metrics takes another address, or off"
+        ),
+    }
+}
+
+/// The next turn of an interval; `None` where there is no interval.
+async fn tick(interval: &mut Option<Interval>) -> Option<()> {
+    interval.as_mut()?.tick().await;
+    Some(())
 }
 
 /// Says which interfaces lead round the guard. Enforcement never depends on whether that is known.

@@ -112,16 +112,21 @@ impl Swapper<'_> {
 impl InForce {
     /// Reads the generation in force from its pins, without the daemon; `None` where there is none.
     pub fn read(pins: &Pins) -> Result<Option<Self>, DatapathError> {
-        let (Some(active), Some(terms)) = (open_pin(pins, "ACTIVE")?, open_pin(pins, "TERMS")?) else {
-            return Ok(None);
-        };
-        let (active, terms): (Array<_, u64>, Array<_, [u64; 2]>) = (active.try_into()?, terms.try_into()?);
-        let slot = slot_in_force(active.get(&0, 0)? as u32, &terms)?;
-        let [end, _] = terms.get(&slot, 0)?;
-        // The end of a generation that is in force again after another's end has passed with that one.
-        let until = BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now());
+        let Some((slot, until)) = read_slot(pins)? else { return Ok(None) };
         Ok(read_image(pins, slot)?.map(|image| Self { image, until }))
     }
+}
+
+/// The slot in force, and when it ends by itself; `None` where nothing is pinned.
+pub(super) fn read_slot(pins: &Pins) -> Result<Option<(u32, Option<BootTime>)>, DatapathError> {
+    let (Some(active), Some(terms)) = (open_pin(pins, "ACTIVE")?, open_pin(pins, "TERMS")?) else {
+        return Ok(None);
+    };
+    let (active, terms): (Array<_, u64>, Array<_, [u64; 2]>) = (active.try_into()?, terms.try_into()?);
+    let slot = slot_in_force(active.get(&0, 0)? as u32, &terms)?;
+    let [end, _] = terms.get(&slot, 0)?;
+    // The end of a generation that is in force again after another's end has passed with that one.
+    Ok(Some((slot, BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now()))))
 }
 
 /// The slot that the program uses now.
@@ -137,7 +142,7 @@ fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
 }
 
 /// The pages in a slot; `None` where nothing is pinned for it.
-fn open_pages(pins: &Pins, slot: u32) -> Result<Option<Pages>, DatapathError> {
+pub(super) fn open_pages(pins: &Pins, slot: u32) -> Result<Option<Pages>, DatapathError> {
     let pin = pins.generation(slot);
     if !pin.try_exists().map_err(at(&pin))? {
         return Ok(None);

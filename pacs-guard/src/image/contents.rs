@@ -46,18 +46,27 @@ impl Image {
 
     /// Whether a service is on a TCP port.
     pub fn protects_tcp(&self, port: u16) -> bool {
-        self.port_service(TCP_PORTS, port).is_some_and(|service| service != 0)
+        protects_tcp(self, port)
     }
 
     /// The card, where the image holds a whole one.
     pub fn card(&self) -> Option<Card> {
-        let Header { card, card_bytes, .. } = self.header()?;
-        let lanes =
-            (0..card_bytes.div_ceil(8)).map(|lane| self.lane(card.checked_mul(8)?.checked_add(lane)?));
-        let bytes: Vec<u8> =
-            lanes.collect::<Option<Vec<u64>>>()?.iter().flat_map(|lane| lane.to_le_bytes()).collect();
-        serde_json::from_slice(bytes.get(..card_bytes as usize)?).ok()
+        card(self)
     }
+}
+
+/// Whether a service is on a TCP port.
+pub(crate) fn protects_tcp(view: &impl PolicyView, port: u16) -> bool {
+    view.port_service(TCP_PORTS, port).is_some_and(|service| service != 0)
+}
+
+/// The card, where the pages hold a whole one.
+pub(crate) fn card(view: &impl PolicyView) -> Option<Card> {
+    let Header { card, card_bytes, .. } = view.header()?;
+    let lanes = (0..card_bytes.div_ceil(8)).map(|lane| view.lane(card.checked_mul(8)?.checked_add(lane)?));
+    let bytes: Vec<u8> =
+        lanes.collect::<Option<Vec<u64>>>()?.iter().flat_map(|lane| lane.to_le_bytes()).collect();
+    serde_json::from_slice(bytes.get(..card_bytes as usize)?).ok()
 }
 
 impl PolicyView for Image {

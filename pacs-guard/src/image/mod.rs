@@ -14,5 +14,6 @@ mod tests;
 pub use card::{Card, Enforces};
 pub use compile::{CompileError, compile};
 pub use contents::Image;
+pub(crate) use contents::{card, protects_tcp};
 pub use ledger::{Booking, Ledger, LedgerFull, Record};
 pub use reach::{Reach, Size};

@@ -1,0 +1,93 @@
+//! Health: what of a reading somebody should look at, for Nagios and Checkmk.
+
+use super::{Scrape, State};
+use crate::{control::ChangeResult, datapath::XdpMode, echo::Printable};
+
+/// How bad it is, with the exit code of the monitoring plug-ins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok = 0,
+    /// Somebody should look, in working hours.
+    Warning = 1,
+    /// Packets pass that the policy refuses.
+    Critical = 2,
+    /// Nothing can be said.
+    Unknown = 3,
+}
+
+impl Level {
+    /// The word of the monitoring plug-ins.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// Something to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What it is.
+    pub what: String,
+}
+
+/// What there is to look at, the worst first; empty where all is well.
+pub fn health(scrape: &Scrape) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut find = |level, what: String| findings.push(Finding { level, what });
+    let reading = &scrape.reading;
+    match reading.state {
+        State::NotEnforcing => find(Level::Critical, "nothing is enforced".into()),
+        State::Bypass => find(Level::Warning, "a bypass is on: nothing is refused".into()),
+        State::Audit => find(Level::Warning, "audit mode: nothing is refused".into()),
+        State::Enforcing | State::PartlyAudit => {}
+    }
+    for guarded in &reading.interfaces {
+        if !guarded.attached {
+            find(
+                Level::Critical,
+                format!("{} (index {}) is not guarded any more", guarded.name, guarded.index),
+            );
+        } else if guarded.mode == Some(XdpMode::Generic) {
+            find(Level::Warning, format!("{} runs in generic mode, which is slow", guarded.name));
+        }
+    }
+    for open in &reading.uncovered {
+        find(Level::Warning, open.to_string());
+    }
+    let Some(daemon) = &scrape.daemon else {
+        find(Level::Warning, "no daemon answers".into());
+        return sorted(findings);
+    };
+    match daemon.file_differs {
+        Some(true) => find(Level::Warning, format!("{} differs from what is in force", daemon.policy_file)),
+        None => find(Level::Warning, format!("{} can't be read", daemon.policy_file)),
+        Some(false) => {}
+    }
+    match daemon.last_change.as_ref().map(|report| &report.result) {
+        Some(ChangeResult::Loaded { problems, .. }) => {
+            problems.iter().for_each(|problem| find(Level::Warning, problem.clone()));
+        }
+        Some(ChangeResult::Invalid { .. }) => find(Level::Warning, "the last change was invalid".into()),
+        Some(ChangeResult::Unfit { .. }) => {
+            find(Level::Warning, "the last change was refused: it does not fit this host".into());
+        }
+        Some(ChangeResult::Failed { why }) => find(Level::Warning, format!("the last change failed: {why}")),
+        None => {}
+    }
+    for (peer, _) in daemon.tally.echo.iter().filter(|(_, tally)| !tally.answers) {
+        find(Level::Warning, format!("peer {} does not answer C-ECHO", Printable(peer)));
+    }
+    sorted(findings)
+}
+
+fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
+}

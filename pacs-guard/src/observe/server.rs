@@ -1,0 +1,81 @@
+//! The metrics server: one page for Prometheus, read from the kernel at each scrape.
+
+use std::{io, net::SocketAddr, str::FromStr, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONNECTION, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+
+use super::{Format, Reading, Scrape, gate::Gate};
+use crate::{
+    control::{Control, DaemonStatus, Request},
+    datapath::Pins,
+};
+
+/// How long the daemon's loop may take to say what only it knows; a large reload takes less.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nowhere.
+    Off,
+    /// At this address and port.
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse()
+            .map(Self::At)
+            .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9104, or off".to_owned())
+    }
+}
+
+/// Opens the server's listener.
+pub async fn bind(address: SocketAddr) -> io::Result<Gate> {
+    TcpListener::bind(address).await.map(Gate::new)
+}
+
+/// Answers until the listener fails.
+pub async fn serve(gate: Gate, pins: Pins, control: Control) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/", get(async || "pacs-guard: metrics are at /metrics\n"))
+        .route("/metrics", get(metrics))
+        .with_state((pins, control));
+    axum::serve(gate, routes).await
+}
+
+async fn metrics(State((pins, control)): State<(Pins, Control)>, headers: HeaderMap) -> Response {
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::accepted(accepts);
+    let scrape = match Reading::take(&pins).await {
+        Ok(reading) => Scrape::new(reading, ask(&control).await),
+        Err(why) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")).into_response(),
+    };
+    // A connection that is kept would be cut in the middle of a later scrape.
+    ([(CONTENT_TYPE, format.content_type()), (CONNECTION, "close")], scrape.text(format)).into_response()
+}
+
+/// What only the daemon's loop knows; `None` where it hangs.
+async fn ask(control: &Control) -> Option<DaemonStatus> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        control.send(Request::Status(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    timeout(PATIENCE, asked).await.ok().flatten()
+}
