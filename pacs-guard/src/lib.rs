@@ -13,6 +13,7 @@ pub mod datapath;
 pub mod doctor;
 pub mod echo;
 pub mod explain;
+pub mod first_packet;
 pub mod host;
 pub mod image;
 pub mod interface;

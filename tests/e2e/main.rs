@@ -26,5 +26,6 @@ mod prometheus;
 mod provisional;
 mod reload;
 mod resets;
+mod seen;
 mod traffic;
 mod xdp_mode;

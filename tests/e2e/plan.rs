@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use serde_json::Value;
+
 use crate::{
     lab::{PATIENCE, wait_for},
     site::{DICOM, Site, policy, write},
-    wire::{connects, on},
+    wire::{Listener, connects, is_met_with_silence, on},
 };
 
 fn planned(site: &Site) -> Option<i32> {
@@ -42,6 +44,11 @@ fn a_live_connection_is_named_and_not_cut_unasked() {
     let plan = site.json(&["plan", "other.yaml", "--json"]);
     assert_eq!(plan["cuts"][0]["peer"], modality.as_str());
     assert_eq!(plan["cuts"][0]["because"]["reason"], "not-in-segment");
+    assert_eq!(plan["cuts"][0]["loses"], "modality");
+    assert_eq!(plan["cuts"][0]["connections"], 1);
+    assert_eq!(plan["cuts"][0]["packets"], 2, "a SYN and an ACK: {plan}");
+    assert!(plan["cuts"][0]["last"].is_string());
+    assert_eq!(plan["lost"].as_array().map(Vec::len), Some(0), "it is cut, and so is told once: {plan}");
 
     let refused = site.ask(&["apply", "other.yaml"]);
     assert_eq!(refused.status.code(), Some(12));
@@ -49,4 +56,51 @@ fn a_live_connection_is_named_and_not_cut_unasked() {
     connects(&site.modality, site.pacs.addr4(), DICOM);
     assert!(site.ask(&["apply", "other.yaml", "--cut"]).success());
     connects(&site.stranger, site.pacs.addr4(), DICOM);
+}
+
+#[test]
+fn a_source_lately_seen_is_named_though_nobody_is_connected() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let mut daemon = site.guard(&[]);
+    connects(&site.modality, site.pacs.addr4(), DICOM);
+    connects(&site.modality, site.pacs.addr4(), DICOM);
+    assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM));
+    // The kernel remembers, not the daemon.
+    daemon.kill().unwrap();
+    let other = site.pacs.dir().join("other.yaml");
+    write(
+        &other,
+        &policy("enforce", &[])
+            .replace("segments:", "segments:\n  far: { sources: [192.0.2.7], services: [dicom] }"),
+    );
+    wait_for("the connections to end", PATIENCE, || Ok(planned(&site) == Some(11))).unwrap();
+    let plan = site.json(&["plan", "other.yaml", "--json"]);
+    assert_eq!(plan["cuts"], Value::Array(vec![]));
+    let lost = plan["lost"].as_array().unwrap();
+    assert_eq!(lost.len(), 1, "the stranger loses nothing: {plan}");
+    assert_eq!(lost[0]["source"], site.modality.addr4().to_string());
+    assert_eq!((&lost[0]["port"], &lost[0]["connections"]), (&Value::from(DICOM), &Value::from(2)));
+    assert_eq!(
+        (&lost[0]["loses"], &lost[0]["because"]["reason"]),
+        (&"modality".into(), &"not-in-segment".into())
+    );
+    let words = site.ask(&["plan", "other.yaml"]).stdout;
+    assert!(words.contains("1 source lately seen would get in no more"), "{words}");
+    assert!(words.contains("2 connections, loses segment modality"), "{words}");
+}
+
+#[test]
+fn who_is_let_in_by_audit_alone_is_lost_by_enforcing() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    site.write(&policy("audit", &[&site.modality]));
+    let _daemon = site.start(&[]);
+    connects(&site.stranger, site.pacs.addr4(), DICOM);
+    write(&site.pacs.dir().join("other.yaml"), &policy("enforce", &[&site.modality]));
+    wait_for("the connection to end", PATIENCE, || Ok(planned(&site) == Some(11))).unwrap();
+    let lost = &site.json(&["plan", "other.yaml", "--json"])["lost"];
+    assert_eq!(lost.as_array().map(Vec::len), Some(1), "{lost}");
+    assert_eq!(lost[0]["source"], site.stranger.addr4().to_string());
+    assert_eq!(lost[0]["loses"], Value::Null);
 }

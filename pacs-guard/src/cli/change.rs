@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{
     Exit,
     args::{Apply, Args, Bypass},
-    block_on, plan,
+    block_on,
+    plan::{self, Made},
     terminal::{self, GOOD, WARN, styled},
 };
 use crate::{
@@ -18,12 +19,12 @@ pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
     if !verb.cut {
         // A bad file is the daemon's to refuse: it says so in full.
         if let Ok(checked) = policy::read(&verb.file) {
-            let (_, cut) = plan::make(args, &checked)?;
-            if !cut.is_empty() {
+            let Made { cuts, lost, .. } = plan::make(args, &checked)?;
+            if !cuts.is_empty() {
                 if args.json {
-                    terminal::json(&json!({ "result": "cuts", "cuts": cut }))?;
+                    terminal::json(&json!({ "result": "cuts", "cuts": cuts, "lost": lost }))?;
                 } else {
-                    plan::print_cut(&cut);
+                    plan::print_cut(&cuts, &lost);
                     terminal::error("nothing was changed: `--cut` puts it in force all the same");
                 }
                 return Ok(Exit::Cuts);

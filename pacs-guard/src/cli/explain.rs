@@ -1,12 +1,8 @@
 //! `explain`: what happens to a packet, offline or by the loaded program itself.
 
-use std::{
-    io::{BufRead, Write},
-    net::IpAddr,
-};
+use std::io::{BufRead, Write};
 
 use anyhow::{Context, bail};
-use etherparse::PacketBuilder;
 use pacs_guard_common::{packet::parse, verdict::judge};
 
 use super::{Exit, args, terminal};
@@ -14,11 +10,9 @@ use crate::{
     capture,
     datapath::{Counters, InForce, SHORTEST_FRAME, Trial},
     explain::Explanation,
+    first_packet::{first_packet, protected_at},
     image::{Card, Image, Ledger, compile},
-    policy::{
-        Checked,
-        model::{Policy, Service, Transport},
-    },
+    policy::{Checked, model::Transport},
     state::Store,
 };
 
@@ -40,8 +34,9 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
     let packet = match (verb.source, verb.port) {
         (Some(source), Some(port)) => {
             let transport = if verb.udp { Transport::Udp } else { Transport::Tcp };
-            let to = verb.to.unwrap_or_else(|| destination(&judge.checked.policy, source, transport, port));
-            Some(build(source, to, transport, port)?)
+            let to = verb.to.unwrap_or_else(|| protected_at(&judge.checked.policy, source, transport, port));
+            let frame = first_packet(source, to, transport, port);
+            Some(frame.with_context(|| format!("{source} and {to} are not of one address family"))?)
         }
         _ => None,
     };
@@ -149,36 +144,4 @@ impl Judge {
             self.ledger.booking(counter).context("the frame was booked on a counter without a name")?;
         Ok(Explanation::new(packet, booking, &self.checked.policy))
     }
-}
-
-/// An address that the port is protected at, of the source's family.
-fn destination(policy: &Policy, source: IpAddr, transport: Transport, port: u16) -> IpAddr {
-    let protects = |service: &&Service| {
-        service.transport == transport && service.ports.iter().any(|range| range.contains(&port))
-    };
-    let mut addresses = policy.services.iter().filter(protects).flat_map(|service| &service.addresses);
-    let narrowed = addresses.find(|prefix| prefix.addr().is_ipv4() == source.is_ipv4());
-    match (narrowed, source) {
-        (Some(prefix), _) => prefix.addr(),
-        // Documentation addresses (RFC 5737, RFC 3849): no service is narrowed to them.
-        (None, IpAddr::V4(_)) => IpAddr::from([192, 0, 2, 1]),
-        (None, IpAddr::V6(_)) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
-    }
-}
-
-/// The first packet of a connection.
-fn build(source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> anyhow::Result<Vec<u8>> {
-    const SOURCE_PORT: u16 = 49_152;
-    let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
-    let ip = match (source, to) {
-        (IpAddr::V4(source), IpAddr::V4(to)) => ethernet.ipv4(source.octets(), to.octets(), 64),
-        (IpAddr::V6(source), IpAddr::V6(to)) => ethernet.ipv6(source.octets(), to.octets(), 64),
-        _ => bail!("{source} and {to} are not of one address family"),
-    };
-    let mut frame = Vec::new();
-    match transport {
-        Transport::Tcp => ip.tcp(SOURCE_PORT, port, 0, 64_240).syn().write(&mut frame, &[])?,
-        Transport::Udp => ip.udp(SOURCE_PORT, port).write(&mut frame, &[])?,
-    }
-    Ok(frame)
 }

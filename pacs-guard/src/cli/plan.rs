@@ -1,6 +1,6 @@
 //! `plan`: what would change if a file took the place of what is in force, and whom that would cut.
 
-use std::{fmt::Write, net::SocketAddr, path::Path};
+use std::{fmt::Write, path::Path};
 
 use anstream::println;
 use serde_json::json;
@@ -8,37 +8,49 @@ use serde_json::json;
 use super::{
     Exit,
     args::{self, Args},
-    terminal::{self, BAD, DIM, GOOD, WARN, count, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, ago, count, styled, thousands},
 };
 use crate::{
-    datapath::InForce,
+    control::SeenRecord,
+    datapath::{Counters, InForce},
     host,
     image::{Card, Ledger, Size, compile},
-    plan::{Cut, Kind, Plan, SegmentChange, ServiceChange, cut},
+    plan::{Cut, Kind, Lost, Plan, SegmentChange, ServiceChange, Step},
     policy::Checked,
     state::Store,
 };
 
 pub(super) fn run(args: &Args, verb: &args::Plan) -> anyhow::Result<Exit> {
     let Some(checked) = super::read_policy(&verb.file) else { return Ok(Exit::Invalid) };
-    let (plan, cut) = make(args, &checked)?;
+    let Made { plan, cuts, lost } = make(args, &checked)?;
     let exit = match &plan {
-        _ if !cut.is_empty() => Exit::Cuts,
-        plan if plan.narrows() => Exit::Narrows,
+        _ if !cuts.is_empty() => Exit::Cuts,
+        plan if plan.narrows() || !lost.is_empty() => Exit::Narrows,
         plan if plan.widens() => Exit::Widens,
         _ => Exit::Fine,
     };
     if args.json {
-        terminal::json(&json!({ "schema": "pacs-guard/plan/1", "plan": plan, "cuts": cut }))?;
+        terminal::json(&json!({ "schema": "pacs-guard/plan/1", "plan": plan, "cuts": cuts, "lost": lost }))?;
     } else {
-        print(&plan, &cut, &verb.file);
+        print(&plan, &verb.file);
+        if !plan.is_empty() {
+            print_cut(&cuts, &lost);
+        }
     }
     Ok(exit)
 }
 
-/// Compares a policy with what is in force, and looks at the connections of now.
-pub(super) fn make(args: &Args, checked: &Checked) -> anyhow::Result<(Plan, Vec<Cut>)> {
-    let in_force = InForce::read(&args.pins()?)?;
+/// What a policy would change, and for whom.
+pub(super) struct Made {
+    pub(super) plan: Plan,
+    pub(super) cuts: Vec<Cut>,
+    pub(super) lost: Vec<Lost>,
+}
+
+/// Compares a policy with what is in force, and looks at the connections of now and the sources lately seen.
+pub(super) fn make(args: &Args, checked: &Checked) -> anyhow::Result<Made> {
+    let pins = args.pins()?;
+    let in_force = InForce::read(&pins)?;
     let old = match in_force.as_ref().and_then(|in_force| in_force.image.card()) {
         Some(card) => Some(Store::open(&args.state_dir)?.read(&card.sha256)?),
         None => None,
@@ -46,14 +58,17 @@ pub(super) fn make(args: &Args, checked: &Checked) -> anyhow::Result<(Plan, Vec<
     let plan = Plan::new(old.as_ref().map(|old| &old.policy), &checked.policy);
     let mut ledger = Ledger::default();
     let image = compile(&checked.policy, &mut ledger, 1, &Card::new(checked, jiff::Timestamp::now(), None))?;
-    let connections: Vec<(SocketAddr, SocketAddr)> =
-        host::connections()?.iter().map(|connection| (connection.local, connection.peer)).collect();
-    let old = in_force.map(|in_force| in_force.image);
-    let cut = cut(&connections, old.as_ref(), (&image, &ledger, &checked.policy));
-    Ok((plan, cut))
+    let counters = Counters::read(&pins)?;
+    let old = in_force.as_ref().zip(counters.as_ref());
+    let old = old.map(|(in_force, counters)| (&in_force.image, counters.ledger()));
+    let step = Step { old, new: (&image, &ledger), policy: &checked.policy };
+    let seen = SeenRecord::read(&pins)?;
+    let cuts = step.cuts(&host::connections()?, &seen);
+    let lost = step.losses(&seen, &cuts);
+    Ok(Made { plan, cuts, lost })
 }
 
-fn print(plan: &Plan, cut: &[Cut], file: &Path) {
+fn print(plan: &Plan, file: &Path) {
     if plan.is_empty() {
         return println!("{} {} is what is in force", styled(GOOD, "no change:"), file.display());
     }
@@ -66,17 +81,37 @@ fn print(plan: &Plan, cut: &[Cut], file: &Path) {
     for other in &plan.others {
         println!("  {other}");
     }
-    print_cut(cut);
 }
 
-/// Names the connections that would end.
-pub(super) fn print_cut(cut: &[Cut]) {
-    if cut.is_empty() {
-        return println!("{}", styled(DIM, "no connection of now would be cut"));
+/// Names the connections that would end, and the sources lately seen that would get in no more.
+pub(super) fn print_cut(cuts: &[Cut], lost: &[Lost]) {
+    if cuts.is_empty() {
+        println!("{}", styled(DIM, "no connection of now would be cut"));
+    } else {
+        println!("{}", styled(BAD, format!("{} of now would be cut:", count(cuts.len(), "connection"))));
     }
-    println!("{}", styled(BAD, format!("{} of now would be cut:", count(cut.len(), "connection"))));
-    for Cut { peer, local, because } in cut {
-        println!("  {peer} on port {}: {because}", local.port());
+    for Cut { peer, local, last, packets, connections, loses, because } in cuts {
+        let mut facts = vec![format!("port {}", local.port())];
+        facts.extend(last.map(|last| format!("last heard {}", ago(last))));
+        facts.extend(packets.map(|packets| format!("{} in", count(packets as usize, "packet"))));
+        facts.extend(connections.map(|connections| count(connections as usize, "connection")));
+        facts.extend(loses.as_ref().map(|segment| format!("loses segment {segment}")));
+        println!("  {peer}  {}\n    {because}", facts.join(", "));
+    }
+    if lost.is_empty() {
+        return;
+    }
+    let sources = count(lost.len(), "source");
+    println!("{}", styled(WARN, format!("{sources} lately seen would get in no more:")));
+    const SHOWN: usize = 50;
+    for Lost { source, port, last, connections, loses, because, .. } in lost.iter().take(SHOWN) {
+        let mut facts = vec![format!("port {port}"), format!("last seen {}", ago(*last))];
+        facts.push(count(*connections as usize, "connection"));
+        facts.extend(loses.as_ref().map(|segment| format!("loses segment {segment}")));
+        println!("  {source}  {}\n    {because}", facts.join(", "));
+    }
+    if lost.len() > SHOWN {
+        println!("  and {} more: `--json` has all", lost.len() - SHOWN);
     }
 }
 

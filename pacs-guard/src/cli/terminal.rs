@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
+use jiff::Timestamp;
 use serde::Serialize;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -64,6 +65,24 @@ pub(super) fn thousands(number: u64) -> String {
     groups.collect::<Vec<_>>().join(",")
 }
 
+/// A time on the wall clock, and how long ago that is: its two largest units.
+pub(super) fn ago(time: Timestamp) -> String {
+    let seconds = time.duration_until(Timestamp::now()).as_secs();
+    format!("{} ({} ago)", time.strftime("%F %TZ"), lasting(seconds.try_into().unwrap_or(0)))
+}
+
+/// A time in its two largest units: `3d 4h`, `12m 5s`.
+pub(super) fn lasting(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest}s"),
+        (0, 0, _) => format!("{minutes}m {rest}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
 /// A number of things.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -72,6 +91,15 @@ pub(super) fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_their_two_largest_units() {
+        let cases =
+            [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3599, "59m 59s"), (7260, "2h 1m"), (90_061, "1d 1h")];
+        for (seconds, text) in cases {
+            assert_eq!(lasting(seconds), text);
+        }
+    }
 
     #[test]
     fn thousands_are_apart() {

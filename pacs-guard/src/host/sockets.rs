@@ -1,6 +1,9 @@
 //! TCP sockets of this network namespace, by sock_diag(7).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::{
@@ -39,6 +42,10 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other end, likewise.
     pub peer: SocketAddr,
+    /// TCP segments that came by it (tcpi_segs_in, Linux 4.2), where the kernel says so.
+    pub packets: Option<u32>,
+    /// How long ago data or an acknowledgement came last, where the kernel says so.
+    pub last_heard: Option<Duration>,
     /// The socket's inode; 0 where no process holds it yet.
     pub inode: u32,
     /// The process that holds it, where that was asked and may be read.
@@ -59,21 +66,27 @@ pub fn listeners() -> Result<Vec<Listener>, HostError> {
             owner: None,
         }
     };
-    Ok(dump(StateFlags::LISTEN)?.iter().map(read).collect())
+    Ok(dump(StateFlags::LISTEN, ExtensionFlags::empty())?.iter().map(read).collect())
 }
 
 /// Lists the established connections, of IPv4 sockets first. Nobody owns them yet: see [`name_owners`].
 pub fn connections() -> Result<Vec<Connection>, HostError> {
     let read = |socket: &InetResponse| {
         let id = &socket.header.socket_id;
+        let info =
+            socket.nlas.iter().find_map(|nla| if let Nla::TcpInfo(info) = nla { Some(info) } else { None });
+        let word = |at| info.and_then(|info| tcp_info(info, at));
+        let heard = word(LAST_DATA_RECV).zip(word(LAST_ACK_RECV));
         Connection {
+            packets: word(SEGS_IN),
+            last_heard: heard.map(|(data, ack)| Duration::from_millis(data.min(ack).into())),
             local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
             peer: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
             inode: socket.header.inode,
             owner: None,
         }
     };
-    Ok(dump(StateFlags::ESTABLISHED)?.iter().map(read).collect())
+    Ok(dump(StateFlags::ESTABLISHED, ExtensionFlags::INFO)?.iter().map(read).collect())
 }
 
 /// Finds the processes that hold these sockets: one walk through /proc, so not for every day.
@@ -110,11 +123,20 @@ impl Listener {
     }
 }
 
-fn dump(states: StateFlags) -> Result<Vec<InetResponse>, HostError> {
+/// Offsets in struct tcp_info (linux/tcp.h), which only grows at its end: both times are milliseconds ago.
+const LAST_DATA_RECV: usize = 52;
+const LAST_ACK_RECV: usize = 56;
+const SEGS_IN: usize = 140;
+
+/// A word of struct tcp_info; `None` where the kernel's ends before it.
+fn tcp_info(info: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?))
+}
+
+fn dump(states: StateFlags, extensions: ExtensionFlags) -> Result<Vec<InetResponse>, HostError> {
     let mut found = Vec::new();
     for (family, socket_id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        let extensions = ExtensionFlags::empty();
-        let states = states.clone();
+        let (states, extensions) = (states.clone(), extensions.clone());
         ask(InetRequest { family, protocol: IPPROTO_TCP, extensions, states, socket_id }, &mut found)?;
     }
     Ok(found)
@@ -184,5 +206,7 @@ mod tests {
         let (local, peer) = (client.peer_addr().unwrap(), client.local_addr().unwrap());
         let found = connections.iter().find(|found| found.local == local && found.peer == peer).unwrap();
         assert_eq!(found.owner.as_ref().unwrap().pid, std::process::id());
+        assert_eq!(found.packets, Some(2), "a SYN and an ACK");
+        assert!(found.last_heard.unwrap() < Duration::from_secs(60));
     }
 }

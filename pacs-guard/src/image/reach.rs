@@ -1,7 +1,7 @@
 //! The reach of a service: the source addresses that are not dropped.
 
 use pacs_guard_common::verdict::Verdict;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     compile::{closed, items, outcome},
@@ -24,8 +24,13 @@ pub struct Reach {
 pub struct Size {
     /// IPv4 addresses.
     pub ipv4: u64,
-    /// IPv6 addresses; `u128::MAX` stands for all of them too.
+    /// IPv6 addresses; `u128::MAX` stands for all of them too. In JSON a text of digits: numbers hold 64 bits there.
+    #[serde(serialize_with = "as_text")]
     pub ipv6: u128,
+}
+
+fn as_text<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(number)
 }
 
 impl Size {

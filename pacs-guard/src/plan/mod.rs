@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::policy::model::Policy;
 
-pub use cut::{Cut, cut};
+pub use cut::{Cut, Lost, Step};
 pub use segments::SegmentChange;
 pub use services::ServiceChange;
 

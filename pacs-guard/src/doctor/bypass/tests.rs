@@ -164,7 +164,14 @@ fn a_proxy_is_one() {
             let local = "10.0.0.1:40000".parse().unwrap();
             let peer: SocketAddr = peer.parse().unwrap();
             let owner = Some(Owner { pid, name: if pid == 8 { "nginx" } else { "storescp" }.into() });
-            facts.connections.push(Connection { local, peer, inode: 2, owner });
+            facts.connections.push(Connection {
+                local,
+                peer,
+                packets: None,
+                last_heard: None,
+                inode: 2,
+                owner,
+            });
         })
     };
     assert_eq!(proxied("127.0.0.1:104", 8), ["proxy-to-protected-port"]);
