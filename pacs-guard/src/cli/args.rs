@@ -130,6 +130,10 @@ pub(super) struct Run {
     #[arg(long, env = "PACS_GUARD_XDP_MODE", value_enum, default_value_t)]
     pub(super) xdp_mode: XdpChoice,
 
+    /// Reload by itself when the policy's files change; put them in place by renaming, for half a file may be valid
+    #[arg(long)]
+    pub(super) watch: bool,
+
     /// End enforcement when the daemon is asked to end; without it, enforcement stays on
     #[arg(long)]
     pub(super) detach: bool,

@@ -26,6 +26,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         pins: pins.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket(),
+        watch: verb.watch,
         detach: verb.detach,
         metrics: verb.metrics,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },
@@ -35,7 +36,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         Ok(()) => Ok(Exit::Fine),
         Err(why) => match why.downcast_ref::<StartError>() {
             Some(StartError::Invalid(rejected)) => {
-                anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
+                terminal::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
                 Ok(refused(&pins))
             }
             Some(unfit @ StartError::Unfit(_)) => {

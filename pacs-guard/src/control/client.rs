@@ -31,7 +31,7 @@ pub enum ClientError {
         why: io::Error,
     },
     /// Somebody listens, and nothing comes.
-    #[error("the daemon does not answer: nothing came for {} s", .0.as_secs())]
+    #[error("the daemon does not answer: nothing came for {} s; `pacs-guard status` shows what is in force", .0.as_secs())]
     Silent(Duration),
     /// The caller may not.
     #[error("the daemon refuses: {0}")]
@@ -45,6 +45,19 @@ pub enum ClientError {
     /// The stream of events broke.
     #[error("the stream of events broke off: {0}")]
     Stream(#[from] io::Error),
+}
+
+/// How long a daemon may take to say what it knows.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a change may take, with those that wait before it: a million sources take about 5 s.
+const CHANGE: Duration = Duration::from_secs(120);
+
+/// A daemon that hangs is no reason to wait for ever.
+async fn within<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(patience, answer).await.unwrap_or(Err(ClientError::Silent(patience)))
 }
 
 /// A connection to the daemon for one question.
@@ -61,17 +74,15 @@ impl Client {
         Ok(Self { stream })
     }
 
-    /// What only the daemon knows. A daemon that hangs is no reason to wait for ever: the rest is known without.
+    /// What only the daemon knows.
     pub async fn status(self) -> Result<DaemonStatus, ClientError> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let answer = tokio::time::timeout(PATIENCE, self.json(Method::GET, "/v1/status", Vec::new())).await;
-        answer.unwrap_or(Err(ClientError::Silent(PATIENCE)))
+        within(PATIENCE, self.json(Method::GET, "/v1/status", Vec::new())).await
     }
 
     /// Asks for a change and waits for what came of it.
     pub async fn change(self, change: &Change) -> Result<ChangeReport, ClientError> {
         let body = serde_json::to_vec(change)?;
-        self.json(Method::POST, "/v1/change", body).await
+        within(CHANGE, self.json(Method::POST, "/v1/change", body)).await
     }
 
     /// The sources lately seen, the ones that were let in first.
@@ -82,7 +93,7 @@ impl Client {
     /// The kept events, and then, unless only they are wanted, the ones to come.
     pub async fn events(self, recent: bool) -> Result<Events, ClientError> {
         let path = if recent { "/v1/events?recent=true" } else { "/v1/events" };
-        let body = self.send(Method::GET, path, Vec::new()).await?.into_data_stream();
+        let body = within(PATIENCE, self.send(Method::GET, path, Vec::new())).await?.into_data_stream();
         let bytes = futures_util::TryStreamExt::map_err(body, io::Error::other);
         let reader: Pin<Box<dyn AsyncBufRead + Send>> =
             Box::pin(BufReader::new(tokio_util::io::StreamReader::new(bytes)));

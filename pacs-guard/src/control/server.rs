@@ -5,22 +5,28 @@ use std::{
     os::unix::fs::{FileTypeExt, PermissionsExt, chown},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, Query, State, connect_info::Connected},
+    extract::{self, DefaultBodyLimit, FromRequest, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
-    serve::IncomingStream,
 };
 use futures_util::{StreamExt, stream};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use serde::Deserialize;
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{broadcast, mpsc, oneshot},
+    sync::{Semaphore, broadcast, mpsc, oneshot},
+    time::timeout,
 };
 
 use super::{Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
@@ -54,13 +60,11 @@ struct Caller {
     uid: Option<u32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
-    }
-}
-
 impl Caller {
+    fn of(stream: &UnixStream) -> Self {
+        Self { uid: stream.peer_cred().ok().map(|peer| peer.uid()) }
+    }
+
     /// Root and the daemon's own user may change what is in force; the group may only look.
     fn may_change(self) -> bool {
         self.uid.is_some_and(|uid| uid == 0 || uid == nix::unistd::geteuid().as_raw())
@@ -94,9 +98,18 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers until the listener fails.
-pub async fn serve(listener: UnixListener, control: Control) -> io::Result<()> {
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers for ever. Whatever a caller does costs a bounded part of memory, of descriptors and of time.
+pub async fn serve(listener: UnixListener, control: Control) {
     const MAX_BODY: usize = 8192;
+    const MAX_HEADERS: usize = 32;
+    const MAX_HEAD: usize = 16 << 10;
+    /// For root and for everybody else: who may only look must not keep out who may change.
+    const CONNECTIONS: usize = 128;
+    /// So many more hear that all seats are taken.
+    const TURNED_AWAY: usize = 32;
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/change", post(change))
@@ -104,7 +117,43 @@ pub async fn serve(listener: UnixListener, control: Control) -> io::Result<()> {
         .route("/v1/events", get(events))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(control);
-    axum::serve(listener, routes.into_make_service_with_connect_info::<Caller>()).await
+    let full = Router::new()
+        .fallback(async || (StatusCode::SERVICE_UNAVAILABLE, "too many connections: try again later"));
+    let seats = [CONNECTIONS, CONNECTIONS, TURNED_AWAY].map(|count| Arc::new(Semaphore::new(count)));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(why) => {
+                tracing::error!("the control socket can't take a connection: {why}");
+                // No descriptor is left, say: one may come free.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let caller = Caller::of(&stream);
+        let [root, others, door] = &seats;
+        let seat = if caller.may_change() { root } else { others };
+        let (seat, routes) = match seat.clone().try_acquire_owned() {
+            Ok(seat) => (seat, routes.clone().layer(Extension(caller))),
+            // Where nobody is left to say even that, the connection just ends.
+            Err(_) => match door.clone().try_acquire_owned() {
+                Ok(seat) => (seat, full.clone()),
+                Err(_) => continue,
+            },
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        tokio::spawn(async move {
+            // A caller that breaks off, or never says anything, needs no answer.
+            connection.await.ok();
+            drop(seat);
+        });
+    }
 }
 
 /// Asks the daemon; it answers 503 while it ends.
@@ -123,13 +172,19 @@ async fn status(State(control): State<Control>) -> Result<Json<DaemonStatus>, St
 
 async fn change(
     State(control): State<Control>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    Json(change): Json<Change>,
+    Extension(caller): Extension<Caller>,
+    request: extract::Request,
 ) -> Response {
     if !caller.may_change() {
         return (StatusCode::FORBIDDEN, "only root may change what is in force").into_response();
     }
-    ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response()
+    match timeout(PATIENCE, Json::from_request(request, &())).await {
+        Ok(Ok(Json(change))) => {
+            ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response()
+        }
+        Ok(Err(rejection)) => rejection.into_response(),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request did not come to its end").into_response(),
+    }
 }
 
 async fn seen(State(control): State<Control>) -> Response {

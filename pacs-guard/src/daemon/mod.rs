@@ -3,11 +3,13 @@
 mod choice;
 mod enforcement;
 mod event_log;
+mod file_watch;
 mod fit;
 mod put;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
 
+use anyhow::Context;
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
 use sd_notify::NotifyState;
@@ -23,7 +25,7 @@ use crate::{
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Report, Schedule, ScheduledPeer},
     observe::{self, MetricsAddress, Tally},
-    policy::model::Policy,
+    policy::{self, model::Policy},
 };
 use enforcement::Enforcement;
 use event_log::EventLog;
@@ -45,6 +47,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// Whether the policy's files are watched, and read again by themselves.
+    pub watch: bool,
     /// Whether a clean end takes the program off the interfaces.
     pub detach: bool,
     /// What the XDP program logs.
@@ -65,6 +69,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
 
+    // Before the files are read for the first time, or a change in between would be missed.
+    let mut files = match options.watch {
+        true => file_watch::start(&options.policy)
+            .with_context(|| format!("{} can't be watched", options.policy.display()))?,
+        false => mpsc::channel(1).1,
+    };
+    let tried = policy::hash(&options.policy).ok();
     let (mut enforcement, events, listener) = Enforcement::start(&options).await?;
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
@@ -80,6 +91,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut daemon = Daemon {
         started: Timestamp::now(),
         last_change: None,
+        tried,
         echo: BTreeMap::new(),
         tally: Tally::default(),
         options,
@@ -93,6 +105,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = hang_up.recv() => {
                 daemon.change(&mut enforcement, Change::Reload, &peers).await;
             }
+            Some(()) = files.recv() => daemon.look(&mut enforcement, &peers).await,
             () = ended(enforcement.end()) => {
                 enforcement.expire().await;
                 peers.send_replace(scheduled(enforcement.policy()));
@@ -124,6 +137,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 struct Daemon {
     started: Timestamp,
     last_change: Option<ChangeReport>,
+    /// The hash of the files as the watch saw them last; `None` where they could not be read.
+    tried: Option<String>,
     echo: BTreeMap<String, Value>,
     tally: Tally,
     options: Options,
@@ -144,6 +159,19 @@ impl Daemon {
         self.tally.keep_peers(|name| enforcement.policy().peers.iter().any(|peer| peer.name == name));
         self.last_change = Some(report.clone());
         report
+    }
+
+    /// Takes the policy's files, if they are others than those that the watch saw last.
+    async fn look(&mut self, enforcement: &mut Enforcement, peers: &watch::Sender<Arc<[ScheduledPeer]>>) {
+        let found = tokio::task::block_in_place(|| policy::hash(&self.options.policy)).ok();
+        if found == self.tried {
+            return;
+        }
+        self.tried = found;
+        if enforcement.file_differs() != Some(false) {
+            tracing::info!("{} has changed", self.options.policy.display());
+            self.change(enforcement, Change::Reload, peers).await;
+        }
     }
 
     fn status(&self, enforcement: &Enforcement) -> DaemonStatus {
