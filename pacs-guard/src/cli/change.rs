@@ -1,6 +1,6 @@
 //! `reload`, `apply`, `confirm`, `rollback` and `bypass`: ask the daemon for a change, and say what came of it.
 
-use anstream::{eprint, println};
+use anyhow::bail;
 use serde_json::json;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     args::{Apply, Args, Bypass},
     block_on,
     plan::{self, Made},
-    terminal::{self, GOOD, WARN, styled},
+    terminal::{self, GOOD, WARN, eprint, println, styled},
 };
 use crate::{
     control::{Change, ChangeResult, Client},
@@ -33,6 +33,9 @@ pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
     }
     // The daemon has another working folder.
     let file = std::path::absolute(&verb.file)?;
+    if file.to_str().is_none() {
+        bail!("{}: the daemon takes only names that are UTF-8: rename it", file.display());
+    }
     run(args, &Change::Apply { file, confirm: verb.confirm })
 }
 
@@ -65,7 +68,7 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
                     println!("`pacs-guard confirm` keeps it, `pacs-guard rollback` goes back at once");
                 }
                 for problem in &problems {
-                    anstream::eprintln!("{} {problem}", styled(WARN, "warning:"));
+                    terminal::eprintln!("{} {problem}", styled(WARN, "warning:"));
                 }
             }
             if problems.is_empty() { Exit::Fine } else { Exit::Failed }

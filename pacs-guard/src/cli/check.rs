@@ -1,13 +1,12 @@
 //! `check`: judges policy files, alone or against this host, without touching anything.
 
-use anstream::{eprint, eprintln, println};
 use serde_json::{Value, json};
 
 use super::{
     Exit,
     args::{Args, Check},
     doctor,
-    terminal::{self, DIM, GOOD, styled},
+    terminal::{self, DIM, GOOD, eprint, eprintln, println, styled},
 };
 use crate::{
     doctor::{Finding, Severity},
@@ -25,7 +24,8 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
                 let findings =
                     if verb.host { doctor::asked(args, path, &checked.policy)? } else { Vec::new() };
                 exit = worse(exit, &findings);
-                let mut file = json!({ "file": path, "valid": true, "diagnostics": checked.warnings });
+                let mut file =
+                    json!({ "file": path.to_string_lossy(), "valid": true, "diagnostics": checked.warnings });
                 if verb.host {
                     file["host"] = json!(findings);
                 }
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
             Err(rejected) => {
                 exit = Exit::Invalid;
                 code = code.or(rejected.diagnostics.first().map(Diagnostic::code));
-                files.push(json!({ "file": path, "valid": false, "diagnostics": rejected.diagnostics }));
+                files.push(json!({ "file": path.to_string_lossy(), "valid": false, "diagnostics": rejected.diagnostics }));
                 if !args.json {
                     eprint!("{}", rejected.render(terminal::stderr_has_colour()));
                 }

@@ -1,10 +1,9 @@
 //! `check-nagios`: one line and an exit code for Nagios, Icinga and Checkmk.
 
-use anstream::println;
-
 use super::{
     args::{Args, CheckNagios},
     scrape,
+    terminal::println,
 };
 use crate::observe::{Level, Scrape, State, Totals, health};
 

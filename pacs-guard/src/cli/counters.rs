@@ -1,12 +1,11 @@
 //! `counters`: packets per segment, service and outcome, read from the pinned maps.
 
-use anstream::{print, println};
 use pacs_guard_common::{abi::CounterId, verdict::Verdict};
 use serde_json::{Value, json};
 
 use super::{
     Exit, args,
-    terminal::{self, BAD, DIM, GOOD, WARN, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, print, println, styled, thousands},
 };
 use crate::{datapath::Counters, image::Booking, observe::Format};
 

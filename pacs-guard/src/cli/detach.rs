@@ -1,12 +1,12 @@
 //! `detach`: ends enforcement.
 
-use anstream::println;
 use serde_json::json;
 
 use super::{
     Exit,
     args::{Args, Detach},
-    block_on, terminal,
+    block_on,
+    terminal::{self, println},
 };
 use crate::{
     datapath,

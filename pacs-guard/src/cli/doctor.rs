@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use anstream::println;
 use serde_json::json;
 
 use super::{
     Exit,
     args::{Args, PolicyFile},
     block_on,
-    terminal::{self, BAD, DIM, GOOD, WARN, styled},
+    terminal::{self, BAD, DIM, GOOD, WARN, println, styled},
 };
 use crate::{
     doctor::{Facts, Finding, Group, Severity, examine},
@@ -39,7 +38,7 @@ pub(super) fn run(args: &Args, file: &PolicyFile) -> anyhow::Result<Exit> {
     if args.json {
         terminal::json(&json!({
             "schema": "pacs-guard/doctor/1",
-            "policy_file": path,
+            "policy_file": path.to_string_lossy(),
             "would_enforce": exit != Exit::NotEnforcing,
             "findings": findings,
         }))?;

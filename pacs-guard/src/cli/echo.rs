@@ -2,13 +2,12 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use anstream::println;
 use anyhow::bail;
 use serde_json::json;
 
 use super::{
     Exit, args, block_on,
-    terminal::{self, BAD, DIM, GOOD, styled},
+    terminal::{self, BAD, DIM, GOOD, println, styled},
 };
 use crate::{
     echo::{Target, probe_all},

@@ -2,13 +2,11 @@
 
 use std::io::{IsTerminal, Write};
 
-use anstream::println;
-
 use super::{
     Exit,
     args::{Args, Events},
     block_on,
-    terminal::{BAD, WARN, styled},
+    terminal::{self, BAD, WARN, styled},
 };
 use crate::control::{Client, EventRecord, Streamed};
 
@@ -16,26 +14,27 @@ pub(super) fn run(args: &Args, verb: &Events) -> anyhow::Result<Exit> {
     block_on(async {
         let mut events = Client::connect(&args.socket()).await?.events(verb.recent).await?;
         if !args.json && std::io::stdout().is_terminal() && !verb.recent {
-            anstream::eprintln!("refused packets, the kept ones first; Ctrl-C ends");
+            terminal::eprintln!("refused packets, the kept ones first; Ctrl-C ends");
         }
+        let mut out = anstream::stdout();
         let mut left = verb.count.unwrap_or(u64::MAX);
         while left > 0 {
             match events.next().await? {
                 None => break,
-                Some(Streamed::Missed(missed)) if args.json => println!("{{\"missed\":{missed}}}"),
+                Some(Streamed::Missed(missed)) if args.json => writeln!(out, "{{\"missed\":{missed}}}")?,
                 Some(Streamed::Missed(missed)) => {
-                    println!("{}", styled(WARN, format!("{missed} events missed")))
+                    writeln!(out, "{}", styled(WARN, format!("{missed} events missed")))?
                 }
                 Some(Streamed::Event(event)) => {
                     left -= 1;
                     if args.json {
-                        println!("{}", serde_json::to_string(&event)?);
+                        writeln!(out, "{}", serde_json::to_string(&event)?)?;
                     } else {
-                        println!("{}", words(&event));
+                        writeln!(out, "{}", words(&event))?;
                     }
                 }
             }
-            std::io::stdout().flush()?;
+            out.flush()?;
         }
         Ok(Exit::Fine)
     })

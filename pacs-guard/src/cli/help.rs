@@ -1,12 +1,11 @@
 //! `help`: a command's own help, or what a code of `check` means.
 
-use anstream::print;
 use clap::{CommandFactory, error::ErrorKind};
 
 use super::{
     Exit,
     args::{Args, Help},
-    terminal,
+    terminal::{self, print},
 };
 use crate::{observe, policy::codes};
 

@@ -1,9 +1,12 @@
 //! `history`: which policies were in force, the newest last.
 
-use anstream::println;
 use serde_json::json;
 
-use super::{Exit, args::Args, terminal};
+use super::{
+    Exit,
+    args::Args,
+    terminal::{self, println},
+};
 use crate::state::Store;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {

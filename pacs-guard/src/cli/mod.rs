@@ -18,7 +18,11 @@ mod schema;
 mod status;
 mod terminal;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -61,6 +65,10 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     match dispatch(&args) {
         Ok(exit) => exit.into(),
+        // Whoever read the output has seen enough.
+        Err(why) if why.downcast_ref().is_some_and(|why: &io::Error| why.kind() == ErrorKind::BrokenPipe) => {
+            Exit::Fine.into()
+        }
         Err(why) => {
             terminal::error(&chain(why.as_ref()));
             Exit::Failed.into()
@@ -97,7 +105,7 @@ fn read_policy(path: &Path) -> Option<Checked> {
     match policy::read(path) {
         Ok(checked) => Some(checked),
         Err(rejected) => {
-            anstream::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
+            terminal::eprint!("{}", rejected.render(terminal::stderr_has_colour()));
             None
         }
     }

@@ -2,13 +2,12 @@
 
 use std::{fmt::Write, path::Path};
 
-use anstream::println;
 use serde_json::json;
 
 use super::{
     Exit,
     args::{self, Args},
-    terminal::{self, BAD, DIM, GOOD, WARN, ago, count, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, ago, count, println, styled, thousands},
 };
 use crate::{
     control::SeenRecord,

@@ -1,6 +1,5 @@
 //! `status`: what is in force, read from the kernel itself, and from the daemon where one runs.
 
-use anstream::println;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -8,7 +7,7 @@ use super::{
     Exit,
     args::Args,
     block_on,
-    terminal::{self, BAD, DIM, GOOD, WARN, count, styled, thousands},
+    terminal::{self, BAD, DIM, GOOD, WARN, count, println, styled, thousands},
 };
 use crate::{
     control::{ChangeResult, Client, ClientError, DaemonStatus},

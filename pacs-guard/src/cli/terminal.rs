@@ -1,6 +1,9 @@
 //! What people read: tables, colours, numbers.
 
-use std::fmt::Display;
+use std::{
+    fmt::{Arguments, Display},
+    io::{self, ErrorKind, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
@@ -12,6 +15,32 @@ pub(super) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
 
+/// Prints text for people or machines. Whether somebody still reads it (`| head -1`) changes nothing that a command does,
+/// and not how it ends.
+macro_rules! println {
+    ($($text:tt)*) => { $crate::cli::terminal::put(anstream::stdout(), format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::terminal::put(anstream::stdout(), format_args!($($text)*)) };
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::cli::terminal::put(anstream::stderr(), format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::cli::terminal::put(anstream::stderr(), format_args!($($text)*)) };
+}
+pub(super) use {eprint, eprintln, print, println};
+
+/// What the macros above do.
+pub(super) fn put(mut to: impl Write, text: Arguments<'_>) {
+    if let Err(why) = to.write_fmt(text)
+        && why.kind() != ErrorKind::BrokenPipe
+    {
+        // A full disk, say. Where standard error fails too, there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "error: the output is cut off: {why}");
+    }
+}
+
 /// Text in a style; the terminal decides whether it is seen (NO_COLOR, pipes).
 pub(super) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -19,7 +48,7 @@ pub(super) fn styled(style: Style, text: impl Display) -> String {
 
 /// Says why a command failed, on standard error.
 pub(super) fn error(why: &str) {
-    anstream::eprintln!("{} {why}", styled(BAD, "error:"));
+    eprintln!("{} {why}", styled(BAD, "error:"));
 }
 
 /// Whether standard error shows colours, for text that is rendered elsewhere.
@@ -29,7 +58,7 @@ pub(super) fn stderr_has_colour() -> bool {
 
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    anstream::println!("{}", serde_json::to_string_pretty(value)?);
+    println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
