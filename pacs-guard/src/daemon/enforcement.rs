@@ -246,8 +246,8 @@ impl Enforcement {
             (Change::EndBypass, Some(Kind::Bypass)) => self.settle(Action::BypassEnded, false).await,
             (Change::Rollback { steps }, None) => {
                 let history = self.store.history()?;
-                let entry = earlier(&history, steps).ok_or(StartError::NoEarlier)?;
-                let checked = self.store.read(&entry.sha256)?;
+                let sha256 = earlier(&history, &self.card.sha256, steps).ok_or(StartError::NoEarlier)?;
+                let checked = self.store.read(sha256)?;
                 self.put(checked, Action::Rollback, None, None).await
             }
             (Change::Confirm, _) => Err(StartError::NothingToConfirm),
@@ -445,9 +445,11 @@ impl Enforcement {
     }
 }
 
-/// The policy that was in force so many policies ago. One that was put in force again counts once.
-fn earlier(history: &[Entry], steps: usize) -> Option<&Entry> {
-    let mut lasting: Vec<&Entry> = history.iter().filter(|entry| entry.lasting()).collect();
-    lasting.dedup_by(|next, kept| next.sha256 == kept.sha256);
-    lasting.into_iter().rev().nth(steps)
+/// The hash of the policy that was in force so many policies ago. One that was put in force again counts once, and the
+/// one in force counts also where a full disk kept it out of the history.
+fn earlier<'a>(history: &'a [Entry], in_force: &'a str, steps: usize) -> Option<&'a str> {
+    let lasting = history.iter().filter(|entry| entry.lasting()).map(|entry| entry.sha256.as_str());
+    let mut hashes: Vec<&str> = lasting.chain([in_force]).collect();
+    hashes.dedup();
+    hashes.into_iter().rev().nth(steps)
 }

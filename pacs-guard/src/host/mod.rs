@@ -62,6 +62,20 @@ pub enum HostError {
     },
 }
 
+impl HostError {
+    /// The kebab-case label, for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Socket(_) => "netlink-socket",
+            Self::Route(_) => "rtnetlink",
+            Self::Answer(_) => "netlink-answer",
+            Self::Interface(_) => "interfaces",
+            Self::File { .. } => "file",
+            Self::Ports { .. } => "ports",
+        }
+    }
+}
+
 /// The text of a file under /proc/sys/net, which is this network namespace's own.
 fn setting(name: &str) -> Result<String, HostError> {
     let path = PathBuf::from("/proc/sys/net").join(name);

@@ -38,10 +38,10 @@ pub struct Store {
 /// A policy as it was written.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// The file or folder, as it was named.
-    path: PathBuf,
+    /// The file or folder, as it was named. A name that is no UTF-8 is kept as it is shown.
+    path: String,
     /// Each file with its text.
-    texts: Vec<(PathBuf, String)>,
+    texts: Vec<(String, String)>,
 }
 
 /// The policies that are kept, the newest.
@@ -62,8 +62,9 @@ impl Store {
         if path.exists() {
             return Ok(());
         }
-        let texts = checked.texts.iter().map(|text| (text.path.to_path_buf(), text.text.to_string()));
-        let kept = Kept { path: checked.path.to_path_buf(), texts: texts.collect() };
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
+        let texts = checked.texts.iter().map(|text| (shown(&text.path), text.text.to_string()));
+        let kept = Kept { path: shown(&checked.path), texts: texts.collect() };
         let bytes = serde_json::to_vec(&kept).map_err(io::Error::from).map_err(at(&path))?;
         write_whole(&path, &bytes)
     }
@@ -77,8 +78,8 @@ impl Store {
         let bytes = fs::read(&path).map_err(at(&path))?;
         let kept: Kept = serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(at(&path))?;
         let texts: Vec<(&Path, &str)> =
-            kept.texts.iter().map(|(path, text)| (path.as_path(), text.as_str())).collect();
-        policy::parse_all(&kept.path, &texts).map_err(io::Error::other).map_err(at(&path))
+            kept.texts.iter().map(|(path, text)| (Path::new(path), text.as_str())).collect();
+        policy::parse_all(Path::new(&kept.path), &texts).map_err(io::Error::other).map_err(at(&path))
     }
 
     fn policy(&self, sha256: &str) -> PathBuf {
@@ -251,6 +252,19 @@ mod tests {
         assert_eq!(store.provisional().unwrap().unwrap().end(), None);
         store.set_provisional(None).unwrap();
         assert_eq!(store.provisional().unwrap(), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf8_is_kept_as_it_is_shown() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let text = policy(1).texts[0].text.to_string();
+        let checked = policy::parse(Path::new(OsStr::from_bytes(b"caf\xe9.yaml")), text).unwrap();
+        store.keep(&checked).unwrap();
+        let read = store.read(&checked.hash()).unwrap();
+        assert_eq!(read.path.to_str(), Some("caf\u{fffd}.yaml"));
+        assert_eq!(read.policy.services.len(), checked.policy.services.len());
     }
 
     #[test]
