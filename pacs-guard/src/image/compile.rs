@@ -22,9 +22,27 @@ pub enum CompileError {
     /// More outcomes than counters.
     #[error(transparent)]
     Ledger(#[from] LedgerFull),
+    /// Too many different sets of segments that hold one address.
+    #[error(
+        "the segments overlap too much: the sets of them that hold one address would name {} segments and more; nest \
+         fewer prefixes of different segments in prefixes that many share",
+        Sets::MOST
+    )]
+    Overlap,
     /// More tables than the numbers in an image can name.
     #[error("the policy is too large: its tables would take {0} cells of 64 bytes")]
     TooLarge(usize),
+}
+
+impl CompileError {
+    /// The kebab-case label, for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Ledger(_) => "ledger-full",
+            Self::Overlap => "overlap",
+            Self::TooLarge(_) => "too-large",
+        }
+    }
 }
 
 /// Compiles a policy to the image of one generation.
@@ -58,6 +76,9 @@ pub fn compile(
     let mut sets = Sets::new();
     let v4 = flatten(items(policy), Width::V4, &mut sets);
     let v6 = flatten(items(policy), Width::V6, &mut sets);
+    if sets.full() {
+        return Err(CompileError::Overlap);
+    }
     let rows = rows(&mut cells, policy, &sets, ledger)?;
     let row = |range: &Range| rows.get(range.set as usize).copied().unwrap_or_default();
     let root4 = plant_v4(&mut cells, &v4, row);

@@ -1,22 +1,28 @@
 //! From overlapping prefixes to disjoint ranges of addresses.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use ipnet::IpNet;
 
 /// Numbers the sets of segments; set 0 is the empty one.
+///
+/// A set is kept once. All together hold [`Sets::MOST`] segments at most: thousands of segments over one prefix, with
+/// prefixes of theirs nested in it, would make as many sets as prefixes, each of thousands.
 #[derive(Default)]
 pub(super) struct Sets {
-    numbers: HashMap<Vec<u32>, u32>,
-    members: Vec<Vec<u32>>,
+    numbers: HashMap<Arc<[u32]>, u32>,
+    members: Vec<Arc<[u32]>>,
+    /// What a set becomes when a prefix of a segment opens in it.
+    steps: HashMap<(u32, u32, bool), u32>,
+    held: usize,
+    full: bool,
 }
 
 impl Sets {
     /// The set of no segment.
     pub(super) const EMPTY: u32 = 0;
+    /// The segments that all sets may hold together: 128 MiB.
+    pub(super) const MOST: usize = 32 << 20;
 
     pub(super) fn new() -> Self {
         let mut sets = Self::default();
@@ -25,15 +31,40 @@ impl Sets {
     }
 
     /// The segments of each set, the most specific first.
-    pub(super) fn members(&self) -> &[Vec<u32>] {
+    pub(super) fn members(&self) -> &[Arc<[u32]>] {
         &self.members
     }
 
+    /// Whether a set did not fit, so that what was flattened is of no use.
+    pub(super) const fn full(&self) -> bool {
+        self.full
+    }
+
+    /// The set inside a prefix that opens in another set.
+    fn step(&mut self, outer: u32, segment: u32, except: bool) -> u32 {
+        let key = (outer, segment, except);
+        if let Some(set) = self.steps.get(&key) {
+            return *set;
+        }
+        let first = (!except).then_some(segment);
+        let others = self.members.get(outer as usize).map_or(&[][..], |set| set);
+        let others = others.iter().copied().filter(|other| *other != segment);
+        let set = self.number(first.into_iter().chain(others).collect());
+        self.steps.insert(key, set);
+        set
+    }
+
     fn number(&mut self, members: Vec<u32>) -> u32 {
-        if let Some(number) = self.numbers.get(&members) {
+        if let Some(number) = self.numbers.get(members.as_slice()) {
             return *number;
         }
+        self.full |= self.held + members.len() > Self::MOST;
+        if self.full {
+            return Self::EMPTY;
+        }
+        self.held += members.len();
         let number = self.members.len() as u32;
+        let members: Arc<[u32]> = members.into();
         self.members.push(members.clone());
         self.numbers.insert(members, number);
         number
@@ -89,21 +120,17 @@ impl Width {
 /// Prefixes never cross, they only nest. So one sweep with a stack of the open ones is enough.
 pub(super) fn flatten(items: impl Iterator<Item = Item>, width: Width, sets: &mut Sets) -> Vec<Range> {
     let mut items: Vec<Open> = items
-        .filter_map(|item| bounds(item.prefix, width).map(|(first, last)| Open { first, last, item }))
+        .filter_map(|item| bounds(item.prefix, width).map(|(first, last)| Open { first, last, item, set: 0 }))
         .collect();
     // Outer prefixes first; of equal ones the segment declared first comes last, and so lies on top.
     items.sort_by_key(|open| (open.first, Reverse((open.last, open.item.segment))));
-    let mut sweep = Sweep { open: Vec::new(), ranges: vec![Range { first: 0, set: Sets::EMPTY }], sets };
+    let ranges = vec![Range { first: 0, set: Sets::EMPTY }];
+    let mut sweep = Sweep { end: width.last(), open: Vec::new(), excepted: HashMap::new(), ranges, sets };
     for open in items {
-        sweep.close_before(open.first);
-        sweep.open.push(open);
-        sweep.mark(open.first);
+        while sweep.close(|top| top.last < open.first) {}
+        sweep.open(open);
     }
-    while let Some(open) = sweep.open.pop() {
-        if open.last < width.last() {
-            sweep.mark(open.last + 1);
-        }
-    }
+    while sweep.close(|_| true) {}
     sweep.ranges
 }
 
@@ -124,36 +151,57 @@ struct Open {
     first: u128,
     last: u128,
     item: Item,
+    /// The set of the addresses in it that are in no inner prefix.
+    set: u32,
 }
 
 struct Sweep<'a> {
+    /// The family's last address.
+    end: u128,
     open: Vec<Open>,
+    /// How many open exceptions a segment has.
+    excepted: HashMap<u32, u32>,
     ranges: Vec<Range>,
     sets: &'a mut Sets,
 }
 
 impl Sweep<'_> {
-    /// Closes the prefixes that end before an address.
-    fn close_before(&mut self, first: u128) {
-        while let Some(open) = self.open.pop_if(|open| open.last < first) {
+    fn set(&self) -> u32 {
+        self.open.last().map_or(Sets::EMPTY, |open| open.set)
+    }
+
+    /// Opens a prefix. An exception beats every source of its segment, outer and inner.
+    fn open(&mut self, open: Open) {
+        let Item { segment, except, .. } = open.item;
+        if except {
+            *self.excepted.entry(segment).or_default() += 1;
+        }
+        let set = match self.set() {
+            outer if !except && self.excepted.get(&segment).is_some_and(|count| *count > 0) => outer,
+            outer => self.sets.step(outer, segment, except),
+        };
+        self.open.push(Open { set, ..open });
+        self.mark(open.first);
+    }
+
+    /// Closes the innermost prefix, if it is of that kind; whether it was.
+    fn close(&mut self, which: impl Fn(&Open) -> bool) -> bool {
+        let Some(open) = self.open.pop_if(|open| which(open)) else { return false };
+        if open.item.except {
+            self.excepted.entry(open.item.segment).and_modify(|count| *count -= 1);
+        }
+        if open.last < self.end {
             self.mark(open.last + 1);
         }
+        true
     }
 
     /// Starts a range with the set of the open prefixes.
     fn mark(&mut self, first: u128) {
-        let set = self.sets.number(self.members());
+        let set = self.set();
         self.ranges.pop_if(|range| range.first == first);
         if self.ranges.last().is_none_or(|range| range.set != set) {
             self.ranges.push(Range { first, set });
         }
-    }
-
-    /// The segments of the open prefixes, the most specific first. An exception beats every source.
-    fn members(&self) -> Vec<u32> {
-        let excepted = self.open.iter().filter(|open| open.item.except).map(|open| open.item.segment);
-        let mut seen: HashSet<u32> = excepted.collect();
-        let innermost_first = self.open.iter().rev().map(|open| open.item.segment);
-        innermost_first.filter(|segment| seen.insert(*segment)).collect()
     }
 }

@@ -8,9 +8,9 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{around, booked, compiled, reference};
+use super::{around, booked, card, compiled, reference};
 use crate::{
-    image::Ledger,
+    image::{Ledger, compile},
     policy::model::{Mode, Place, Policy, Segment, Service, Source, Transport},
 };
 
@@ -92,6 +92,56 @@ fn a_hundred_thousand_prefixes_are_judged_as_written() {
         }
     }
     assert!(reasons.len() >= 2, "the sample tells nothing apart: {reasons:?}");
+}
+
+/// As many segments as there may be over one prefix, and in it 100,000 addresses of theirs.
+fn crowded(nested: bool) -> Policy {
+    let mut policy = policy(0);
+    let place = policy.services[0].place.clone();
+    let source = |prefix: IpNet| Source { prefix, place: place.clone() };
+    let prefix = |host: u32, length| {
+        source(IpNet::new(Ipv4Addr::from_bits(0x0a00_0000 + 2 * host).into(), length).unwrap())
+    };
+    let mut sources = vec![vec![source("10.0.0.0/8".parse().unwrap())]; 4096];
+    for host in 0..100_000 {
+        // Eight in a prefix of one more segment, so that few of them are in the same set.
+        if nested && host % 8 == 0 {
+            sources[(host / 8 * 7 % 4096) as usize].push(prefix(host, 28));
+        }
+        sources[(host % 4096) as usize].push(prefix(host, 32));
+    }
+    let segments = sources.into_iter().enumerate().map(|(number, sources)| Segment {
+        name: format!("segment-{number}"),
+        description: None,
+        sources,
+        except: Vec::new(),
+        services: if number == 700 { vec![0] } else { Vec::new() },
+        mode: None,
+        place: place.clone(),
+    });
+    policy.segments = segments.collect();
+    policy
+}
+
+#[test]
+fn a_hundred_thousand_addresses_in_one_prefix_of_4096_segments_fit() {
+    let policy = crowded(false);
+    let mut ledger = Ledger::default();
+    let image = compiled(&policy, &mut ledger);
+    for host in [0, 700, 4796, 99_999, 100_001] {
+        let source = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + 2 * host));
+        let found = booked(&image, &ledger, (source, source), Transport::Tcp, 104);
+        assert_eq!(found, reference::judge(&policy, source, source, Transport::Tcp, 104), "{source}");
+    }
+}
+
+/// Without a bound, this would take 3 GB.
+#[test]
+fn too_many_sets_of_segments_are_refused() {
+    let policy = crowded(true);
+    let mut ledger = Ledger::default();
+    let refused = compile(&policy, &mut ledger, 1, &card(&policy)).err().unwrap();
+    assert_eq!(refused.kind(), "overlap", "{refused}");
 }
 
 /// Many segments over one prefix: no set of them may cost their square.

@@ -24,8 +24,8 @@ use crate::policy::model::{Mode, Policy, Transport, UnparsedAction};
 /// Every port that a random service may protect, and two that none does.
 const PORTS: [u16; 8] = [1, 103, 104, 105, 11_112, 11_113, 65_534, 65_535];
 
-fn compiled(policy: &Policy, ledger: &mut Ledger) -> Image {
-    let card = Card {
+fn card(policy: &Policy) -> Card {
+    Card {
         bypass: None,
         policy: policy.name.clone(),
         file: String::new(),
@@ -35,8 +35,11 @@ fn compiled(policy: &Policy, ledger: &mut Ledger) -> Image {
         segments: policy.segments.len(),
         services: policy.services.len(),
         sources: 0,
-    };
-    compile(policy, ledger, 1, &card).unwrap()
+    }
+}
+
+fn compiled(policy: &Policy, ledger: &mut Ledger) -> Image {
+    compile(policy, ledger, 1, &card(policy)).unwrap()
 }
 
 /// The first packet from a source to a port.
