@@ -1,5 +1,7 @@
 //! `cargo xtask`: set-up, build, lint, tests and the demo, the same here as in CI.
 
+#[path = "bench/policy.rs"]
+mod bench_policy;
 mod bpf_toolchain;
 mod build;
 mod demo;
@@ -14,7 +16,7 @@ mod lab;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, lint, tests and demo of pacs-guard")]
@@ -47,12 +49,23 @@ enum Command {
     },
     /// What the kernel's verifier says of the XDP program, against a budget (needs root)
     Verify,
+    /// What something costs, against its limits
+    Bench {
+        /// What
+        what: Bench,
+    },
     /// What listens on SSH's port in the demo
     #[command(hide = true)]
     Greet {
         /// TCP port, on every address
         port: u16,
     },
+}
+
+#[derive(Clone, Debug, ValueEnum)]
+enum Bench {
+    /// Time and memory of checking the largest policies
+    Policy,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Fuzz { minutes } => fuzz::run(minutes),
         Command::Verify => test::verify(),
+        Command::Bench { what: Bench::Policy } => bench_policy::run(),
         Command::Greet { port } => demo::greet(port),
     };
     match done {
