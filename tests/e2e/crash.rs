@@ -5,9 +5,9 @@ use std::process::Command;
 use pacs_guard::policy::hash_text;
 
 use crate::{
-    lab::{PATIENCE, run, wait_for},
+    lab::{Daemon, PATIENCE, run, wait_for},
     site::{DICOM, Site, policy},
-    wire::{RawSocket, syn},
+    wire::{Listener, RawSocket, connects, syn},
 };
 
 /// Allowed and refused packets so far, by the segment that they are booked on.
@@ -72,6 +72,73 @@ fn twenty_kills_in_the_middle_of_reloads() {
     }
     println!("{too_early} kills before the swap, {too_late} after it; the last with {spin} turns");
     assert!(too_early > 0 && too_late > 0, "every kill was far from a swap: nothing was tried");
+    let _daemon = site.start(&[]);
+    assert!(site.ask(&["reload"]).success());
+}
+
+/// Attaches to a daemon, asks it for a reload, and kills it as it begins its n-th call of a kind; whether it died.
+fn killed_at(site: &Site, daemon: &mut Daemon, call: &str, number: usize) -> bool {
+    let pid = daemon.process().id().to_string();
+    let generation = site.status()["generation"].as_u64();
+    let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-p", &pid, "-e", &format!("trace={call}"), "-e", &inject]);
+    let mut strace = site.pacs.spawn("strace", strace).unwrap();
+    wait_for("strace to attach", PATIENCE, || {
+        assert!(strace.ended().unwrap().is_none(), "{}", strace.log());
+        Ok(strace.log().contains("attached"))
+    })
+    .unwrap();
+    daemon.process().signal("HUP").unwrap();
+    let mut died = false;
+    wait_for("the daemon to die or to be done", PATIENCE, || {
+        died = daemon.process().ended()?.is_some();
+        Ok(died
+            || daemon.log().matches("is in force as generation").count() > 0 && {
+                // What follows the swap may still kill it: the history comes before the log does.
+                site.status()["generation"].as_u64() > generation
+            })
+    })
+    .unwrap();
+    strace.signal("INT").ok();
+    strace.wait().unwrap();
+    died
+}
+
+#[test]
+fn a_kill_at_each_step_of_a_reload_leaves_one_whole_policy() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let hosts = [&site.modality, &site.stranger];
+    let texts = hosts.map(|host| policy("enforce", &[host]));
+    site.write(&texts[0]);
+    let (mut link, mut kills, mut kept, mut swapped) = (None, 0, 0, 0);
+    // Maps, pins and the store that is the swap; then the state folder.
+    for call in ["bpf", "rename", "fsync", "fdatasync", "unlink"] {
+        for number in 1.. {
+            let mut daemon = site.start(&[]);
+            let link = link.get_or_insert_with(|| site.link_id());
+            assert_eq!(site.link_id(), *link, "the link was made anew");
+            let old = site.status()["policy"]["sha256"].as_str().unwrap().to_owned();
+            let next = usize::from(hash_text(&texts[0]) == old);
+            site.write(&texts[next]);
+            let died = killed_at(&site, &mut daemon, call, number);
+            let status = site.status();
+            assert_eq!(status["state"], "enforcing", "{call} {number}: {status}");
+            let now = status["policy"]["sha256"].as_str().unwrap();
+            let which =
+                texts.iter().position(|text| hash_text(text) == now).expect("one of the two policies");
+            connects(hosts[which], site.pacs.addr4(), DICOM);
+            if !died {
+                assert_eq!(which, next);
+                break;
+            }
+            kills += 1;
+            *if which == next { &mut swapped } else { &mut kept } += 1;
+        }
+    }
+    println!("{kills} kills: {kept} before the swap, {swapped} after it");
+    assert!(kept > 5 && swapped > 1, "{kept} kills before the swap and {swapped} after it");
     let _daemon = site.start(&[]);
     assert!(site.ask(&["reload"]).success());
 }

@@ -17,6 +17,7 @@ mod doctor;
 mod echo;
 mod events;
 mod explain;
+mod faults;
 mod file_watch;
 mod fit;
 mod frames;

@@ -100,6 +100,20 @@ fn a_file_over_the_limit_is_refused_by_its_size() {
 }
 
 #[test]
+fn what_was_checked_is_what_is_loaded() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, "p.yaml", BASE);
+    let checked = read(&path).unwrap();
+    // Whatever takes the file's place now: text, policy and hash are those of the one read.
+    fs::remove_file(&path).unwrap();
+    write(&dir, "p.yaml", BASE.replace("10.30.0.0/23", "0.0.0.0/0"));
+    assert_eq!(&*checked.texts[0].text, BASE);
+    assert_eq!(checked.hash(), crate::policy::hash_text(BASE));
+    assert_eq!(checked.policy.segments[1].sources[0].prefix.to_string(), "10.30.0.0/23");
+    assert_ne!(crate::policy::hash(&path).unwrap(), checked.hash());
+}
+
+#[test]
 fn a_missing_file_and_an_empty_one_differ() {
     let dir = TempDir::new().unwrap();
     assert_eq!(code(&dir.path().join("none")), "PG0001");
