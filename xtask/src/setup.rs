@@ -20,6 +20,7 @@ const PEERS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
+    ("strace", "strace"),
     ("xdp-filter", "xdp-tools"),
     ("promtool", "prometheus"),
 ];
