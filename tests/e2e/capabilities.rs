@@ -8,11 +8,11 @@ use crate::{
     wire::{Listener, connects, is_met_with_silence},
 };
 
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 const NEEDED: &str = "-all,+bpf,+net_admin,+perfmon";
 
 /// `setpriv PRIVILEGES… pacs-guard ARGS…` on a host, with a copy of the program that every user can reach.
-fn with(host: &Host, privileges: &[&str], args: &[&str]) -> std::process::Command {
+pub(crate) fn with(host: &Host, privileges: &[&str], args: &[&str]) -> std::process::Command {
     let copy = host.dir().join("pacs-guard");
     if !copy.exists() {
         fs::copy(BINARY, &copy).unwrap();

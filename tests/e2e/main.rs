@@ -29,6 +29,8 @@ mod prometheus;
 mod provisional;
 mod reload;
 mod resets;
+mod restore;
 mod seen;
 mod traffic;
+mod unit;
 mod xdp_mode;

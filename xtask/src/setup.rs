@@ -23,6 +23,9 @@ const PEERS: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("xdp-filter", "xdp-tools"),
     ("promtool", "prometheus"),
+    ("systemd-analyze", "systemd"),
+    ("strace", "strace"),
+    ("curl", "curl"),
 ];
 
 /// Debian's compiler with `core` for BPF, and its clippy.

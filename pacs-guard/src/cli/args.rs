@@ -97,6 +97,8 @@ pub(super) enum Verb {
     Bypass(Bypass),
     /// Show which policies were in force, and why
     History,
+    /// Put the last good policy in force and end: for a boot, before the network is up
+    Restore(Restore),
     /// End enforcement: take the program off the interfaces
     Detach(Detach),
     /// Print the JSON Schema of the policy file, for editors
@@ -118,6 +120,19 @@ pub(super) struct PolicyFile {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Xdp {
+    /// Where XDP runs: in the driver, in the network stack (slower), or in the driver where it can
+    #[arg(long = "xdp-mode", env = "PACS_GUARD_XDP_MODE", value_enum, default_value_t)]
+    pub(super) mode: XdpChoice,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    #[command(flatten)]
+    pub(super) xdp: Xdp,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) file: PolicyFile,
@@ -126,9 +141,8 @@ pub(super) struct Run {
     #[arg(long, value_name = "NAME")]
     pub(super) interface: Vec<String>,
 
-    /// Where XDP runs: in the driver, in the network stack (slower), or in the driver where it can
-    #[arg(long, env = "PACS_GUARD_XDP_MODE", value_enum, default_value_t)]
-    pub(super) xdp_mode: XdpChoice,
+    #[command(flatten)]
+    pub(super) xdp: Xdp,
 
     /// Reload by itself when the policy's files change; put them in place by renaming, for half a file may be valid
     #[arg(long)]

@@ -13,6 +13,7 @@ mod explain;
 mod help;
 mod history;
 mod plan;
+mod restore;
 mod run;
 mod schema;
 mod status;
@@ -94,6 +95,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Bypass(verb) => change::bypass(args, verb),
         Verb::History => history::run(args),
         Verb::Doctor(file) => doctor::run(args, file),
+        Verb::Restore(verb) => restore::run(args, verb),
         Verb::Detach(verb) => detach::run(args, verb),
         Verb::Schema => schema::run(),
         Verb::Help(verb) => help::run(args, verb),

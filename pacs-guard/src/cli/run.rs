@@ -22,13 +22,14 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
     let options = Options {
         policy: verb.file.policy.clone(),
         interfaces: verb.interface.clone(),
-        xdp_mode: verb.xdp_mode,
+        xdp_mode: verb.xdp.mode,
         pins: pins.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket(),
         watch: verb.watch,
         detach: verb.detach,
         metrics: verb.metrics,
+        last_good: false,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -84,7 +85,7 @@ fn refuse_what_strangers_reach(verb: &Run) {
 }
 
 /// To standard error; under systemd the journal adds the time.
-fn start_log() -> anyhow::Result<()> {
+pub(super) fn start_log() -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .with_env_var("PACS_GUARD_LOG")
         .with_default_directive(LevelFilter::INFO.into())

@@ -11,7 +11,8 @@ use crate::{
 /// The policy to put in force, and why.
 pub(super) struct Choice {
     pub(super) checked: Checked,
-    pub(super) action: Action,
+    /// What the history says of it; nothing, where it knows the policy as the one in force.
+    pub(super) action: Option<Action>,
     /// It is in force already and ends by itself: what it is, so that nothing is swapped.
     pub(super) kept: Option<(Card, Provisional)>,
 }
@@ -20,18 +21,16 @@ impl Choice {
     /// The configured file; unless an earlier daemon left a policy that still waits to be confirmed, or that nobody
     /// confirmed in time; or, where the file is bad or does not fit this host, the last good policy.
     pub(super) fn make(options: &Options, store: &Store) -> Result<Self, StartError> {
-        match store.provisional() {
-            Ok(None) => {}
-            Ok(Some(provisional)) => match Self::provisional(options, store, &provisional) {
-                Ok(Some(choice)) => return Ok(choice),
-                Ok(None) => {}
-                Err(why) => tracing::error!("what was in force for a while is not known any more: {why}"),
-            },
-            Err(why) => tracing::error!("what was in force for a while is not known any more: {why}"),
+        if let Some(choice) = Self::left(options, store) {
+            return Ok(choice);
         }
         let history = store.history()?;
         let last = history.iter().rev().find(|entry| entry.lasting());
         let last_good = || last.map(|entry| store.read(&entry.sha256));
+        if options.last_good {
+            let checked = last_good().ok_or(StartError::NothingToRestore)??;
+            return Ok(Self { checked, action: None, kept: None });
+        }
         let file = options.policy.display();
         let known = |sha256: &str| history.iter().any(|entry| entry.lasting() && entry.sha256 == sha256);
         let read = policy::read(&options.policy).map_err(StartError::from).and_then(|checked| {
@@ -46,13 +45,13 @@ impl Choice {
                          `pacs-guard reload` takes the file",
                         last.policy.name
                     );
-                    Ok(Self { checked: last, action: Action::Start, kept: None })
+                    Ok(Self { checked: last, action: Some(Action::Start), kept: None })
                 }
                 _ => {
                     if !warnings.is_empty() {
                         tracing::warn!("{warnings}");
                     }
-                    Ok(Self { checked, action: Action::Start, kept: None })
+                    Ok(Self { checked, action: Some(Action::Start), kept: None })
                 }
             },
             Err(refused) => match last_good() {
@@ -65,7 +64,7 @@ impl Choice {
                         "{file} is refused: the last good policy, {}, is put in force instead",
                         checked.policy.name
                     );
-                    Ok(Self { checked, action: Action::LastGood, kept: None })
+                    Ok(Self { checked, action: Some(Action::LastGood), kept: None })
                 }
                 Some(Err(why)) => {
                     tracing::error!("the last good policy can't be read: {why}");
@@ -74,6 +73,18 @@ impl Choice {
                 None => Err(refused),
             },
         }
+    }
+
+    /// What an earlier daemon left that ends by itself, or has ended.
+    fn left(options: &Options, store: &Store) -> Option<Self> {
+        let known = match store.provisional() {
+            Ok(provisional) => provisional.map(|provisional| Self::provisional(options, store, &provisional)),
+            Err(why) => Some(Err(why.into())),
+        };
+        known?.unwrap_or_else(|why| {
+            tracing::error!("what was in force for a while is not known any more: {why}");
+            None
+        })
     }
 
     fn provisional(
@@ -90,12 +101,16 @@ impl Choice {
             Some(card) if until.is_some() && until == provisional.end() => {
                 tracing::warn!("policy {} still ends by itself", card.policy);
                 let checked = store.read(&provisional.sha256)?;
-                Ok(Some(Self { checked, action: Action::Start, kept: Some((card, provisional.clone())) }))
+                Ok(Some(Self {
+                    checked,
+                    action: Some(Action::Start),
+                    kept: Some((card, provisional.clone())),
+                }))
             }
             // Confirmed, and the daemon ended before it could write that down.
             Some(_) if same_boot && until.is_none() && provisional.kind == Kind::Unconfirmed => {
                 let checked = store.read(&provisional.sha256)?;
-                Ok(Some(Self { checked, action: Action::Confirm, kept: None }))
+                Ok(Some(Self { checked, action: Some(Action::Confirm), kept: None }))
             }
             // What follows a bypass is the ordinary choice.
             _ if provisional.kind == Kind::Bypass => Ok(None),
@@ -104,7 +119,7 @@ impl Choice {
                     "the applied policy was not confirmed in time: the one before it is put in force"
                 );
                 let checked = store.read(&provisional.previous)?;
-                Ok(Some(Self { checked, action: Action::RolledBack, kept: None }))
+                Ok(Some(Self { checked, action: Some(Action::RolledBack), kept: None }))
             }
         }
     }

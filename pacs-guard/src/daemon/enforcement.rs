@@ -63,6 +63,9 @@ pub enum StartError {
     /// The state folder can't be used.
     #[error("the state folder: {0}")]
     State(#[from] StateError),
+    /// No policy was in force before.
+    #[error("nothing to restore: the state folder knows no policy that was in force")]
+    NothingToRestore,
     /// There is nothing to confirm.
     #[error("nothing waits to be confirmed")]
     NothingToConfirm,
@@ -115,7 +118,7 @@ impl Enforcement {
         if !choice.checked.warnings.is_empty() {
             tracing::warn!("{}", choice.checked.render(false));
         }
-        let way_back = choice.action != Action::Start;
+        let way_back = choice.action != Some(Action::Start);
         let (wanted, left_out) = wanted(options, &choice.checked.policy, way_back).await?;
         for problem in left_out {
             tracing::error!("{problem}");
@@ -144,7 +147,7 @@ impl Enforcement {
         let listener = control::bind(&options.socket)
             .await
             .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
-        let way_back = action != Action::Start || kept.is_some();
+        let way_back = action != Some(Action::Start) || kept.is_some();
         let (card, provisional) = kept.unzip();
         let term = Term { way_back, kept: card, ..Term::default() };
         let put = tokio::task::block_in_place(|| put(&mut datapath, options, &checked, wanted, &term));
@@ -157,7 +160,7 @@ impl Enforcement {
         // From here on the policy is in force, and whatever else goes wrong is told and ends nothing.
         problems.extend(this.adopt().await);
         problems.extend(this.unnamed(wanted));
-        if this.provisional.is_none() {
+        if let Some(action) = action.filter(|_| this.provisional.is_none()) {
             problems.extend(this.remember(action, None));
         }
         for problem in problems {

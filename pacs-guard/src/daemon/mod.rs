@@ -55,6 +55,8 @@ pub struct Options {
     pub program_log: LogLevel,
     /// Where metrics are served.
     pub metrics: MetricsAddress,
+    /// Whether the last good policy is put in force, with no look at the file.
+    pub last_good: bool,
 }
 
 /// Events that may wait for the daemon while it reloads; what does not fit waits in the ring.
@@ -132,6 +134,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     daemon.end(&enforcement)
+}
+
+/// Puts the last good policy in force on those of its interfaces that are there, and leaves it so; their names.
+///
+/// # Errors
+/// Where there is none, or it can't be put in force.
+pub async fn restore(options: Options) -> Result<Vec<String>, StartError> {
+    let (enforcement, _, listener) = Enforcement::start(&options).await?;
+    drop(listener);
+    std::fs::remove_file(&options.socket).ok();
+    Ok(enforcement.names().into_iter().map(str::to_owned).collect())
 }
 
 struct Daemon {
