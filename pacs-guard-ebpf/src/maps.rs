@@ -75,4 +75,10 @@ impl PolicyView for Generation {
     fn page(&self, index: u32) -> Option<&Page> {
         self.pages?.get(index)
     }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper has no arguments and no effect.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
 }

@@ -1,7 +1,8 @@
 //! The explanation: in words, what happens to a packet, why, and which line of the policy says so.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr};
 
+use jiff::Timestamp;
 use pacs_guard_common::{
     packet::{Cause, Packet},
     verdict::{Reason, Verdict},
@@ -15,7 +16,7 @@ use crate::{
 
 /// What happens to one packet.
 ///
-/// As JSON: `verdict`, `reason`, `segment`, `service`, `file` and `line`, the last four null where there is none.
+/// As JSON: `verdict`, `reason`, `segment`, `service`, `until`, `file` and `line`, the last five null where there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     packet: Packet,
@@ -24,12 +25,18 @@ pub struct Explanation {
     prefix: Option<String>,
     /// The line that decides.
     place: Option<Place>,
+    /// When the segment that decides ends by itself.
+    until: Option<Timestamp>,
+    /// A segment that would hold the source, had it not ended: its name, and when that was.
+    ended: Option<(String, Timestamp)>,
 }
 
 impl Explanation {
     /// Explains a packet that was booked so under a policy.
     pub fn new(packet: Packet, booking: Booking, policy: &Policy) -> Self {
-        let source = deciding_source(&packet, &booking, policy);
+        let now = Timestamp::now();
+        let segment = deciding_segment(&booking, policy).filter(|segment| !segment.has_ended(now));
+        let source = segment.and_then(|segment| covering(segment, &packet));
         let place = match (source, &booking.service) {
             (Some(source), _) => Some(source.place.clone()),
             (None, Some(name)) => policy
@@ -40,7 +47,11 @@ impl Explanation {
             (None, None) => None,
         };
         let prefix = source.map(|source| source.prefix.to_string());
-        Self { packet, booking, prefix, place }
+        let until = segment.and_then(|segment| segment.until);
+        let mut ended = policy.segments.iter().filter(|segment| segment.has_ended(now));
+        let ended = ended.find(|segment| covering(segment, &packet).is_some());
+        let ended = ended.and_then(|segment| Some((segment.name.clone(), segment.until?)));
+        Self { packet, booking, prefix, place, until, ended }
     }
 
     /// The outcome, as it is booked.
@@ -49,22 +60,30 @@ impl Explanation {
     }
 }
 
-/// The most specific prefix of the deciding segment that the packet's source lies in.
-fn deciding_source<'a>(packet: &Packet, booking: &Booking, policy: &'a Policy) -> Option<&'a Source> {
-    let segment: Arc<str> = booking.segment.clone()?;
+/// The segment that a booking names, where the policy still has it.
+fn deciding_segment<'a>(booking: &Booking, policy: &'a Policy) -> Option<&'a Segment> {
+    let name = booking.segment.as_deref()?;
+    policy.segments.iter().find(|candidate| candidate.name == name)
+}
+
+/// The most specific prefix of a segment that the packet's source lies in.
+fn covering<'a>(segment: &'a Segment, packet: &Packet) -> Option<&'a Source> {
     let source: IpAddr = packet.source.to_ip()?;
-    let segment: &Segment = policy.segments.iter().find(|candidate| *candidate.name == *segment)?;
+    if segment.except.iter().any(|except| except.prefix.contains(&source)) {
+        return None;
+    }
     let covering = segment.sources.iter().filter(|candidate| candidate.prefix.contains(&source));
     covering.max_by_key(|candidate| candidate.prefix.prefix_len())
 }
 
 impl Serialize for Explanation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_struct("Explanation", 6)?;
+        let mut row = serializer.serialize_struct("Explanation", 7)?;
         row.serialize_field("verdict", self.booking.verdict.name())?;
         row.serialize_field("reason", self.booking.reason.name())?;
         row.serialize_field("segment", &self.booking.segment.as_deref())?;
         row.serialize_field("service", &self.booking.service.as_deref())?;
+        row.serialize_field("until", &self.until)?;
         row.serialize_field("file", &self.place.as_ref().map(|place| place.file.display().to_string()))?;
         row.serialize_field("line", &self.place.as_ref().map(|place| place.line))?;
         row.end()
@@ -101,7 +120,18 @@ impl fmt::Display for Explanation {
             Reason::NoPolicy => write!(f, "the frame {outcome}: no policy is loaded"),
             Reason::Allowed => {
                 let prefix = self.prefix.as_deref().unwrap_or("its sources");
-                write!(f, "{source} {outcome} to port {port}: segment {segment} grants {service} to {prefix}")
+                write!(
+                    f,
+                    "{source} {outcome} to port {port}: segment {segment} grants {service} to {prefix}"
+                )?;
+                self.until.map_or(Ok(()), |until| write!(f, " until {until}"))
+            }
+            Reason::Draining => {
+                write!(
+                    f,
+                    "{source} {outcome} to port {port} for now: {service} was taken away from it, and the connections \
+                     that it had go on until the drain ends"
+                )
             }
             Reason::NotInSegment => {
                 write!(
@@ -117,9 +147,14 @@ impl fmt::Display for Explanation {
             }
             Reason::Unparsed(cause) => write!(f, "the frame {outcome}: {}", words(*cause)),
         }?;
-        match &self.place {
-            Some(place) => write!(f, " ({}:{})", place.file.display(), place.line),
-            None => Ok(()),
+        if let Some(place) = &self.place {
+            write!(f, " ({}:{})", place.file.display(), place.line)?;
+        }
+        match (&self.ended, reason) {
+            (Some((name, until)), Reason::NotInSegment | Reason::ServiceNotAllowed) => {
+                write!(f, "; segment {name} would hold it, and ended at {until}")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -5,8 +5,10 @@
 //! [`observe`] words it for monitoring.
 //! [`doctor`] judges the [`host`] that all of it runs on.
 
+pub mod boot_time;
 pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod daemon;
 pub mod datapath;
@@ -20,4 +22,5 @@ pub mod interface;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod span;
 pub mod state;

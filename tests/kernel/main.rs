@@ -8,3 +8,4 @@ mod cases;
 mod frames;
 mod scale;
 mod swap;
+mod timed;

@@ -10,7 +10,7 @@ use frames::{
     generate::{Generator, Pool},
     random,
 };
-use pacs_guard_common::packet::{Content, Parsed, Transport, parse};
+use pacs_guard_common::packet::{Content, Parsed, Transport, goes_on, parse as parse_frame};
 use proptest::prelude::*;
 
 fn generator(seed: u64) -> Generator {
@@ -25,6 +25,34 @@ fn generator(seed: u64) -> Generator {
             ports: vec![104, 22],
         },
     )
+}
+
+/// Reads a frame. Where a packet does not say how long it is, its end is the frame's, which only a read finds.
+fn parse(frame: &&[u8]) -> Parsed {
+    let mut parsed = parse_frame(frame);
+    if usize::from(parsed.packet.transport_at) + 14 > frame.len() {
+        parsed.packet.transport_at = 0;
+    }
+    parsed
+}
+
+#[test]
+fn a_connection_goes_on_by_anything_but_its_first_packet() {
+    let mut seen = std::collections::BTreeMap::new();
+    for frame in generator(random::seed()).take(100_000) {
+        let parsed = naive::parse(&frame);
+        if parsed.content != Content::Ports(Transport::Tcp) {
+            continue;
+        }
+        let at = usize::from(parsed.packet.transport_at);
+        let flags = (at > 0).then(|| frame[at + 13]);
+        let expected = flags.is_some_and(|flags| flags & 0x02 == 0 || flags & 0x10 != 0);
+        let frame = &frame[..];
+        assert_eq!(goes_on(&frame, &parse_frame(&frame).packet), expected, "{flags:?}: {frame:02x?}");
+        *seen.entry((flags.is_some(), expected)).or_insert(0) += 1;
+    }
+    println!("{seen:?}");
+    assert_eq!(seen.len(), 3, "cut, first and later packets");
 }
 
 #[test]

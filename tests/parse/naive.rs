@@ -20,8 +20,8 @@ fn read(frame: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
         match ether_type {
             0x8100 | 0x88a8 if tags == 2 => return Err(Cause::VlanDepth),
             0x8100 | 0x88a8 => (tags, rest) = (tags + 1, rest.get(4..).unwrap_or_default()),
-            0x0800 => return ipv4(&rest[2..], packet),
-            0x86dd => return ipv6(&rest[2..], packet),
+            0x0800 => return ipv4(frame, &rest[2..], packet),
+            0x86dd => return ipv6(frame, &rest[2..], packet),
             _ => return Ok(Content::NotIp),
         }
     }
@@ -39,14 +39,23 @@ fn trimmed(bytes: &[u8], length: usize, none: bool) -> Result<&[u8], Cause> {
     if none { Ok(bytes) } else { bytes.get(..length).ok_or(Cause::Length) }
 }
 
-fn ports(bytes: &[u8], cut: Cause, transport: Transport, packet: &mut Packet) -> Result<Content, Cause> {
+fn ports(
+    frame: &[u8],
+    bytes: &[u8],
+    cut: Cause,
+    transport: Transport,
+    packet: &mut Packet,
+) -> Result<Content, Cause> {
     let source = word(bytes, 0).ok_or(cut)?;
     let destination = word(bytes, 2).ok_or(cut)?;
     (packet.source_port, packet.destination_port) = (source, destination);
+    if bytes.len() >= 14 {
+        packet.transport_at = (bytes.as_ptr().addr() - frame.as_ptr().addr()) as u16;
+    }
     Ok(Content::Ports(transport))
 }
 
-fn ipv4(bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
+fn ipv4(frame: &[u8], bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
     let header: &[u8; 20] = bytes.first_chunk().ok_or(Cause::Truncated)?;
     let header_length = usize::from(header[0] % 16) * 4;
     if header[0] / 16 != 4 || header_length < 20 {
@@ -70,7 +79,7 @@ fn ipv4(bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
     }
     let cut = if more { Cause::Fragment } else { Cause::Truncated };
     packet.source_routed = source_route(bytes.get(20..header_length).unwrap_or(&bytes[20..]));
-    ports(bytes.get(header_length..).unwrap_or_default(), cut, transport, packet)
+    ports(frame, bytes.get(header_length..).unwrap_or_default(), cut, transport, packet)
 }
 
 fn source_route(options: &[u8]) -> bool {
@@ -85,7 +94,7 @@ fn source_route(options: &[u8]) -> bool {
     }
 }
 
-fn ipv6(bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
+fn ipv6(frame: &[u8], bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
     let version = bytes.get(..8).ok_or(Cause::Truncated)?[0] / 16;
     if version != 6 {
         return Err(Cause::IpHeader);
@@ -99,10 +108,11 @@ fn ipv6(bytes: &[u8], packet: &mut Packet) -> Result<Content, Cause> {
     let header = &bytes[..40];
     let length = usize::from(word(header, 4).unwrap());
     let payload = trimmed(&bytes[40..], length, length == 0)?;
-    chain(header[6], payload, false, 0, packet)
+    chain(frame, header[6], payload, false, 0, packet)
 }
 
 fn chain(
+    frame: &[u8],
     header: u8,
     bytes: &[u8],
     fragment: bool,
@@ -115,7 +125,7 @@ fn chain(
     packet.protocol = header;
     let cut = if fragment { Cause::Fragment } else { Cause::Truncated };
     if let Some(transport) = transport(header) {
-        return ports(bytes, cut, transport, packet);
+        return ports(frame, bytes, cut, transport, packet);
     }
     if !matches!(header, 0 | 43 | 44 | 51 | 60) {
         return Ok(Content::OtherProtocol);
@@ -138,5 +148,5 @@ fn chain(
         _ => 8 + 8 * usize::from(second),
     };
     packet.source_routed |= header == 43 && fourth != 0;
-    chain(next, bytes.get(length..).unwrap_or_default(), fragment, read + 1, packet)
+    chain(frame, next, bytes.get(length..).unwrap_or_default(), fragment, read + 1, packet)
 }

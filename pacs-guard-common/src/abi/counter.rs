@@ -29,6 +29,10 @@ impl CounterId {
     pub const RESETS_SENT: Self = Self(10);
     /// Refused connections that would have been answered, had the second's budget of resets not been spent.
     pub const RESETS_SUPPRESSED: Self = Self(11);
+    /// Packets that a bypass let in, of sources outside every segment, where no counter was left for their service.
+    pub const BYPASSED_STRANGERS: Self = Self(12);
+    /// Packets that a bypass let in, of sources that a segment holds, where no counter was left for their service.
+    pub const BYPASSED_MEMBERS: Self = Self(13);
     /// The first number that user space gives out.
     pub const FIRST_BOOKED: Self = Self(64);
     /// One more than the last number.
@@ -99,5 +103,7 @@ mod tests {
         claim(CounterId::EVENTS_LOST);
         claim(CounterId::RESETS_SENT);
         claim(CounterId::RESETS_SUPPRESSED);
+        claim(CounterId::BYPASSED_STRANGERS);
+        claim(CounterId::BYPASSED_MEMBERS);
     }
 }

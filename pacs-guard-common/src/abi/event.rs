@@ -15,8 +15,8 @@ pub struct Event {
     pub interface: u32,
     /// The generation that refused it.
     pub generation: u64,
-    /// What was known of the packet, save where its transport header lies; addresses of [`Family::None`] where it could not be parsed
-    /// so far.
+    /// What was known of the packet, save where its transport header starts; addresses of [`Family::None`] where it
+    /// could not be parsed so far.
     pub packet: Packet,
     /// What was decided.
     pub ruling: Ruling,

@@ -12,7 +12,7 @@ pub use image::{
     CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, NODE_KEYS, Node, Page, SUBTREE, ServiceCell,
     TCP_PORTS,
 };
-pub use ruling::Ruling;
+pub use ruling::{MAX_TIMED, Ruling, TimedRuling};
 pub use seen::{SEEN_ENTRIES, SeenKey, SeenValue};
 
 /// Version of every layout in this module. Pins of another version are never adopted.

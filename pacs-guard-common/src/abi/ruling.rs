@@ -1,6 +1,6 @@
-//! A ruling: what user space decided beforehand for one kind of packet.
+//! A ruling: what user space decided beforehand for one kind of packet, for good or until a time.
 
-use super::CounterId;
+use super::{Cell, CounterId};
 use crate::verdict::{Reason, Verdict};
 
 /// What happens to a packet, why, and where it is counted, packed in one lane.
@@ -49,3 +49,38 @@ impl Ruling {
         Some(Self { verdict, reason, resets, counter: CounterId::unpack(lane as u32) })
     }
 }
+
+/// What is ruled until a time, and what from then on: a cell of its own, which a lane names in a ruling's place.
+///
+/// A lane with [`TimedRuling::FLAG`] holds the number of the cell in its lower half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimedRuling {
+    /// When it ends, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+    pub end: u64,
+    /// The ruling on packets of TCP connections that are there already, as a lane.
+    pub ongoing: u64,
+    /// The ruling on every other packet, as a lane.
+    pub opening: u64,
+    /// What is ruled from then on: a lane, with or without the flag.
+    pub then: u64,
+}
+
+impl TimedRuling {
+    /// Set in a lane that names a timed ruling, and in no ruling's own.
+    pub const FLAG: u64 = 1 << 63;
+
+    /// Packs it.
+    pub const fn to_cell(self) -> Cell {
+        [self.end, self.ongoing, self.opening, self.then, 0, 0, 0, 0]
+    }
+
+    /// Reads a packed one.
+    #[inline(always)]
+    pub const fn from_cell(cell: &Cell) -> Self {
+        let [end, ongoing, opening, then, ..] = *cell;
+        Self { end, ongoing, opening, then }
+    }
+}
+
+/// Timed rulings in a row at most: what one source is ruled for one service changes so often by itself.
+pub const MAX_TIMED: u32 = 8;

@@ -2,7 +2,7 @@
 
 use super::{
     Address, Cause, Frame, Packet,
-    parse::{Payload, TCP, transport},
+    parse::{NO_END, Payload, TCP, transport},
 };
 
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -31,7 +31,7 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
     // Linux takes a total length of 0 from its own segmentation offload (BIG TCP), and drops it otherwise.
     let total_length = u16::from_be_bytes([l1, l2]) as usize;
     let end = match total_length {
-        0 => usize::MAX,
+        0 => NO_END,
         short if short < header_length => return Err(Cause::Length),
         long if !frame.holds(start + long) => return Err(Cause::Length),
         fitting => start + fitting,

@@ -2,7 +2,7 @@
 
 use super::{
     Address, Cause, Frame, MAX_OFFSET, Packet,
-    parse::{Payload, TCP, transport},
+    parse::{NO_END, Payload, TCP, transport},
 };
 
 const HOP_BY_HOP: u8 = 0;
@@ -33,7 +33,7 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
 
     // A payload length of 0 is a jumbogram's, or of Linux's own segmentation offload (BIG TCP).
     let end = match u16::from_be_bytes([l1, l2]) as usize {
-        0 => usize::MAX,
+        0 => NO_END,
         long if !frame.holds(start + 40 + long) => return Err(Cause::Length),
         fitting => start + 40 + fitting,
     };

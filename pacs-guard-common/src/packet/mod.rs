@@ -12,5 +12,5 @@ mod reset;
 pub use address::{Address, Family};
 pub use cause::Cause;
 pub use frame::{Frame, FrameMut, MAX_OFFSET};
-pub use parse::{Content, Packet, Parsed, Transport, opens, parse};
+pub use parse::{Content, Packet, Parsed, Transport, goes_on, opens, parse};
 pub use reset::Syn;

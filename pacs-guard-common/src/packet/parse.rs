@@ -24,20 +24,38 @@ pub struct Packet {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
-    /// Where the transport header starts, in bytes from the frame's start.
+    /// Where the transport header starts, in bytes from the frame's start; 0 where the packet ends before what would
+    /// be its TCP flags.
     pub transport_at: u16,
     /// Whether a source route says that the destination is only the next hop, or was one.
     pub source_routed: bool,
 }
 
-/// Whether a packet is the first of a TCP connection: SYN without ACK (RFC 9293 section 3.1). Not where its
-/// header is cut off, nor where it is not TCP.
+/// Whether a packet is the first of a TCP connection: SYN without ACK (RFC 9293 section 3.1). Not where it ends before
+/// its flags, nor where it is not TCP.
 #[inline(always)]
 pub fn opens<F: Frame>(frame: &F, packet: &Packet) -> bool {
-    const SYN: u8 = 0x02;
-    const ACK: u8 = 0x10;
-    let flags = frame.read(packet.transport_at as usize + 12);
-    packet.protocol == TCP && flags.is_some_and(|[_, flags]: [u8; 2]| flags & (SYN | ACK) == SYN)
+    packet.protocol == TCP && flags(frame, packet).is_some_and(|flags| flags & (SYN | ACK) == SYN)
+}
+
+/// Whether a TCP packet may be of a connection that is there already: anything but the first of one. A packet that
+/// ends before its flags is of none.
+#[inline(always)]
+pub fn goes_on<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    flags(frame, packet).is_some_and(|flags| flags & (SYN | ACK) != SYN)
+}
+
+const SYN: u16 = 0x02;
+const ACK: u16 = 0x10;
+
+/// The TCP flags, in the lower byte; `None` where the packet ends before them.
+#[inline(always)]
+fn flags<F: Frame>(frame: &F, packet: &Packet) -> Option<u16> {
+    if packet.transport_at == 0 {
+        return None;
+    }
+    // Two bytes: for one, the verifier takes no proof.
+    frame.read(frame.forget(packet.transport_at as usize) + 12).map(u16::from_be_bytes)
 }
 
 /// A transport protocol with ports.
@@ -84,6 +102,9 @@ pub fn parse<F: Frame>(frame: &F) -> Parsed {
     Parsed { packet, content }
 }
 
+/// The end of a packet that does not say where it ends.
+pub(super) const NO_END: usize = usize::MAX >> 1;
+
 /// Where the transport header lies, as an IP header and its followers say.
 pub(super) enum Payload {
     /// The IP packet carries something without ports.
@@ -113,7 +134,10 @@ fn read<F: Frame>(frame: &F, packet: &mut Packet) -> Result<Content, Cause> {
             let [s1, s2, d1, d2] = frame.read(at).ok_or(cause)?;
             packet.source_port = u16::from_be_bytes([s1, s2]);
             packet.destination_port = u16::from_be_bytes([d1, d2]);
-            packet.transport_at = at as u16;
+            // Padding behind the packet's end holds no flags either. Without a branch, or the verifier would walk the
+            // rest of the program twice.
+            let short = (end as i64 - (at as i64 + 14)) >> 63;
+            packet.transport_at = (frame.forget(at) & !(short as usize)) as u16;
             Ok(Content::Ports(transport))
         }
     }

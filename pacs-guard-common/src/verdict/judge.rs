@@ -3,7 +3,7 @@
 use super::{PolicyView, Reason, Verdict};
 use crate::{
     abi::{Ruling, TCP_PORTS},
-    packet::{Cause, Content, Frame, Packet, Parsed, Transport, parse},
+    packet::{Cause, Content, Frame, Packet, Parsed, Transport, goes_on, parse},
 };
 
 /// A frame judged.
@@ -22,12 +22,12 @@ pub struct Judgement {
 #[inline(always)]
 pub fn judge<F: Frame, V: PolicyView>(frame: &F, view: &V) -> Judgement {
     let Parsed { packet, content } = parse(frame);
-    let ruling = rule(&packet, content, view).unwrap_or(const { Ruling::pass(Reason::NoPolicy) });
+    let ruling = rule(frame, &packet, content, view).unwrap_or(const { Ruling::pass(Reason::NoPolicy) });
     Judgement { packet, ruling }
 }
 
 #[inline(always)]
-fn rule<V: PolicyView>(packet: &Packet, content: Content, view: &V) -> Option<Ruling> {
+fn rule<F: Frame, V: PolicyView>(frame: &F, packet: &Packet, content: Content, view: &V) -> Option<Ruling> {
     let entry = match content {
         Content::NotIp => return Some(Ruling::pass(Reason::NotIp)),
         Content::OtherProtocol => return Some(Ruling::pass(Reason::NotTcp)),
@@ -53,5 +53,5 @@ fn rule<V: PolicyView>(packet: &Packet, content: Content, view: &V) -> Option<Ru
     } else if !view.covers(&header, service, packet.destination)? {
         return Some(Ruling::pass(Reason::NotProtected));
     }
-    view.ruling(&header, packet.source, service)
+    view.ruling(&header, packet.source, service, || goes_on(frame, packet))
 }

@@ -59,6 +59,8 @@ pub enum Reason {
     NotInSegment,
     /// The source lies in a segment, and none grants the service.
     ServiceNotAllowed,
+    /// The policy takes the service away from the source, and the source's connections go on for a while.
+    Draining,
     /// The packet could not be parsed.
     Unparsed(Cause),
 }
@@ -82,6 +84,7 @@ impl Reason {
             Self::Allowed => 5,
             Self::NotInSegment => 6,
             Self::ServiceNotAllowed => 7,
+            Self::Draining => 8,
             Self::Unparsed(cause) => Self::UNPARSED + cause as u8,
         }
     }
@@ -98,6 +101,7 @@ impl Reason {
             5 => Self::Allowed,
             6 => Self::NotInSegment,
             7 => Self::ServiceNotAllowed,
+            8 => Self::Draining,
             16 => Self::Unparsed(Cause::VlanDepth),
             17 => Self::Unparsed(Cause::IpHeader),
             18 => Self::Unparsed(Cause::Length),
@@ -120,6 +124,7 @@ impl Reason {
             Self::Allowed => "allowed",
             Self::NotInSegment => "not-in-segment",
             Self::ServiceNotAllowed => "service-not-allowed",
+            Self::Draining => "draining",
             Self::Unparsed(Cause::VlanDepth) => "unparsed-vlan-depth",
             Self::Unparsed(Cause::IpHeader) => "unparsed-ip-header",
             Self::Unparsed(Cause::Length) => "unparsed-length",

@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, NODE_KEYS, Node, Page, Ruling, SUBTREE,
-        ServiceCell,
+        CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, MAX_TIMED, NODE_KEYS, Node, Page, Ruling,
+        SUBTREE, ServiceCell, TimedRuling,
     },
     packet::{Address, Cause, Family},
 };
@@ -15,6 +15,9 @@ const MAX_DEPTH: u32 = 8;
 pub trait PolicyView {
     /// The page with this index.
     fn page(&self, index: u32) -> Option<&Page>;
+
+    /// Nanoseconds since boot (`CLOCK_BOOTTIME`). Asked only where a ruling ends by itself.
+    fn now(&self) -> u64;
 
     /// The cell with this number.
     #[inline(always)]
@@ -51,11 +54,39 @@ pub trait PolicyView {
         })
     }
 
-    /// What is ruled for a source that asks for a service.
+    /// What is ruled for a source that asks for a service; `goes_on` says whether it is in a connection already.
     #[inline(always)]
-    fn ruling(&self, header: &Header, source: Address, service: u32) -> Option<Ruling> {
+    fn ruling(
+        &self,
+        header: &Header,
+        source: Address,
+        service: u32,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<Ruling> {
         let row = self.search(header.root4, header.root6, source)?;
-        Ruling::from_lane(self.lane((row as u32).wrapping_add(service))?)
+        let lane = self.lane((row as u32).wrapping_add(service))?;
+        Ruling::from_lane(if lane & TimedRuling::FLAG == 0 { lane } else { self.ruled_now(lane, goes_on)? })
+    }
+
+    /// The lane that counts now, of those that a lane with the flag leads to.
+    #[inline(always)]
+    fn ruled_now(&self, timed: u64, goes_on: impl Fn() -> bool) -> Option<u64> {
+        let now = self.now();
+        let mut lane = timed;
+        let mut ongoing = timed;
+        for _ in 0..MAX_TIMED {
+            let timed = TimedRuling::from_cell(self.cell(lane as u32)?);
+            if now < timed.end {
+                (lane, ongoing) = (timed.opening, timed.ongoing);
+                break;
+            }
+            (lane, ongoing) = (timed.then, timed.then);
+            if lane & TimedRuling::FLAG == 0 {
+                break;
+            }
+        }
+        let lane = if lane != ongoing && goes_on() { ongoing } else { lane };
+        (lane & TimedRuling::FLAG == 0).then_some(lane)
     }
 
     /// What is ruled for packets that could not be parsed.

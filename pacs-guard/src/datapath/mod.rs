@@ -3,7 +3,6 @@
 //! It takes an [`crate::image::Image`] and never a policy file.
 
 mod attach;
-mod boot_time;
 mod counters;
 mod error;
 mod events;
@@ -18,8 +17,8 @@ mod swap;
 mod trial;
 mod verifier;
 
+pub use crate::boot_time::BootTime;
 pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_program};
-pub use boot_time::BootTime;
 pub use counters::Counters;
 pub use error::{DatapathError, chain};
 pub use events::EventStream;

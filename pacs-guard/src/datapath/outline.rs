@@ -62,4 +62,8 @@ impl PolicyView for Outline {
     fn page(&self, index: u32) -> Option<&Page> {
         self.pages.get(&index)
     }
+
+    fn now(&self) -> u64 {
+        BootTime::now().nanoseconds()
+    }
 }

@@ -1,11 +1,17 @@
 //! The card of an image: which policy it was made from, kept in the image itself.
 
+use std::{fmt, ops::RangeInclusive};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{
-    Checked,
-    model::{Mode, Policy},
+use crate::{
+    boot_time::BootTime,
+    policy::{
+        Checked,
+        model::{Mode, Policy},
+    },
+    span,
 };
 
 /// Names the policy that an image was compiled from.
@@ -32,6 +38,34 @@ pub struct Card {
     pub services: usize,
     /// Source prefixes in the policy.
     pub sources: usize,
+    /// The segments that end by themselves, in the order of their ends.
+    #[serde(default)]
+    pub ends: Vec<SegmentEnd>,
+    /// Whose connections go on for a while.
+    #[serde(default)]
+    pub draining: Vec<Draining>,
+}
+
+/// A segment that ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentEnd {
+    /// Its name.
+    pub segment: String,
+    /// When.
+    pub until: Timestamp,
+}
+
+/// Sources whose connections go on for a while, though the policy refuses them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// The segment that granted them the service; none where nothing refused them.
+    pub segment: Option<String>,
+    /// The service.
+    pub service: String,
+    /// The service's ports that they had.
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// Until when, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+    pub end: BootTime,
 }
 
 /// How much of a policy is enforced.
@@ -62,10 +96,29 @@ impl Enforces {
     }
 }
 
+impl fmt::Display for Draining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = self.ports.iter().map(|range| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        });
+        let ports = ports.collect::<Vec<_>>().join(", ");
+        let whose = self.segment.as_deref().unwrap_or("sources in no segment");
+        let left = span::words(self.end.remaining());
+        write!(f, "connections of {whose} to {} ({ports}) go on for {left}", self.service)
+    }
+}
+
 impl Card {
     /// The card of a policy that is compiled now, as it is written or, for a reason, with nothing refused.
     pub fn new(checked: &Checked, now: Timestamp, bypass: Option<String>) -> Self {
         let Checked { policy, path, .. } = checked;
+        let ends = policy
+            .segments
+            .iter()
+            .filter_map(|segment| Some(SegmentEnd { segment: segment.name.clone(), until: segment.until? }));
+        let mut ends: Vec<SegmentEnd> = ends.collect();
+        ends.sort_by_key(|end| end.until);
         Self {
             policy: policy.name.clone(),
             file: path.display().to_string(),
@@ -76,6 +129,8 @@ impl Card {
             segments: policy.segments.len(),
             services: policy.services.len(),
             sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),
+            ends,
+            draining: Vec::new(),
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The compiler: from a policy to an image.
 
-use std::{collections::HashMap, sync::Arc};
-
 use pacs_guard_common::{
-    abi::{Cell, CounterId, HEADER, Header, Ruling, SUBTREE, ServiceCell},
+    abi::{Cell, CounterId, HEADER, Header, MAX_TIMED, Ruling, SUBTREE, ServiceCell},
     packet::Cause,
     verdict::{Reason, Verdict},
 };
 use thiserror::Error;
 
 use super::{
-    Booking, Card, Image, Ledger, LedgerFull,
+    Card, Image, Leaving, Ledger, LedgerFull,
+    columns::Columns,
     ranges::{Item, Range, Sets, Width, flatten},
+    rulings::rows,
     tree::{KeyRange, plant},
 };
-use crate::policy::model::{Mode, Policy, Service, Transport, UnparsedAction};
+use crate::{
+    clock::Clock,
+    policy::model::{Mode, Policy, Service, Transport, UnparsedAction},
+};
 
 /// Why a policy has no image.
 #[derive(Debug, Error)]
@@ -29,6 +32,15 @@ pub enum CompileError {
         Sets::MOST
     )]
     Overlap,
+    /// A source's ruling changes more often than the program looks.
+    #[error(
+        "what one source may do would change {0} times by itself, and {MAX_TIMED} times are the most: let some of its \
+         segments end at the same time"
+    )]
+    TooManyEnds(usize),
+    /// More ports to tell apart than the port table can.
+    #[error("a drain would have to tell {0} kinds of ports apart, and {most} are the most", most = Columns::MOST)]
+    TooManyColumns(usize),
     /// More tables than the numbers in an image can name.
     #[error("the policy is too large: its tables would take {0} cells of 64 bytes")]
     TooLarge(usize),
@@ -40,46 +52,73 @@ impl CompileError {
         match self {
             Self::Ledger(_) => "ledger-full",
             Self::Overlap => "overlap",
+            Self::TooManyEnds(_) => "too-many-ends",
+            Self::TooManyColumns(_) => "too-many-columns",
             Self::TooLarge(_) => "too-large",
         }
     }
 }
 
-/// Compiles a policy to the image of one generation.
-///
-/// Outcomes that the ledger does not know yet are booked in it; the ones it knows keep their counters.
+/// What a policy is compiled for, beside itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// When: from here on the ends of segments are counted.
+    pub clock: Clock,
+    /// Whose connections go on for a while.
+    pub drain: &'a [Leaving],
+    /// Whether it is a bypass. That must not fail for want of counters, so there it shares some.
+    pub bypass: bool,
+}
+
+/// Compiles a policy as it is now to the image of one generation: see [`compile_for`].
 pub fn compile(
     policy: &Policy,
     ledger: &mut Ledger,
     generation: u64,
     card: &Card,
 ) -> Result<Image, CompileError> {
-    let mut cells = port_table(&policy.services, Transport::Tcp);
+    let now = Circumstances { clock: Clock::now(), drain: &[], bypass: false };
+    compile_for(policy, &now, ledger, generation, card)
+}
+
+/// Compiles a policy to the image of one generation.
+///
+/// Outcomes that the ledger does not know yet are booked in it; the ones it knows keep their counters.
+pub fn compile_for(
+    policy: &Policy,
+    circumstances: &Circumstances<'_>,
+    ledger: &mut Ledger,
+    generation: u64,
+    card: &Card,
+) -> Result<Image, CompileError> {
+    let drain = circumstances.drain;
+    let columns = Columns::new(policy, drain)?;
+    let mut cells = port_table(&policy.services, &columns, Transport::Tcp);
     cells.push(Cell::default());
 
     let services = cells.len() as u32;
-    cells.resize(cells.len() + policy.services.len(), Cell::default());
+    cells.resize(cells.len() + columns.list.len(), Cell::default());
     let udp_ports = if policy.services.iter().any(|service| service.transport == Transport::Udp) {
-        lane(append(&mut cells, &port_table(&policy.services, Transport::Udp)))
+        lane(append(&mut cells, &port_table(&policy.services, &columns, Transport::Udp)))
     } else {
         0
     };
-    for (index, service) in policy.services.iter().enumerate() {
-        let cell = service_cell(&mut cells, service).to_cell();
-        if let Some(slot) = cells.get_mut(services as usize + index) {
-            *slot = cell;
-        }
+    let of_services: Vec<Cell> =
+        policy.services.iter().map(|service| service_cell(&mut cells, service).to_cell()).collect();
+    for (slot, column) in cells.iter_mut().skip(services as usize).zip(&columns.list) {
+        *slot = of_services.get(column.service).copied().unwrap_or_default();
     }
 
     let unparsed = lane(append_lanes(&mut cells, &unparsed_rulings(policy)));
 
     let mut sets = Sets::new();
-    let v4 = flatten(items(policy), Width::V4, &mut sets);
-    let v6 = flatten(items(policy), Width::V6, &mut sets);
+    let items = || items(policy).chain(drain_items(policy, drain));
+    let v4 = flatten(items(), Width::V4, &mut sets);
+    let v6 = flatten(items(), Width::V6, &mut sets);
     if sets.full() {
         return Err(CompileError::Overlap);
     }
-    let rows = rows(&mut cells, policy, &sets, ledger)?;
+    let rows = rows(&mut cells, policy, &columns, &sets, circumstances, ledger)?;
     let row = |range: &Range| rows.get(range.set as usize).copied().unwrap_or_default();
     let root4 = plant_v4(&mut cells, &v4, row);
     let root6 = plant_v6(&mut cells, &v6, row);
@@ -113,18 +152,32 @@ pub(super) fn items(policy: &Policy) -> impl Iterator<Item = Item> {
 }
 
 /// The number that stands in a set for the sources that a service resets.
-const fn reset_number(policy: &Policy, service: usize) -> u32 {
+pub(super) const fn reset_number(policy: &Policy, service: usize) -> u32 {
     (policy.segments.len() + service) as u32
 }
 
-/// A byte a port: 0, or the number of the service that protects it plus one.
-fn port_table(services: &[Service], transport: Transport) -> Vec<Cell> {
+/// The number that stands in a set for the sources of a part of a drain.
+pub(super) const fn drain_number(policy: &Policy, part: usize) -> u32 {
+    (policy.segments.len() + policy.services.len() + part) as u32
+}
+
+/// The prefixes of a drain, as if each part were one more segment.
+fn drain_items(policy: &Policy, drain: &[Leaving]) -> impl Iterator<Item = Item> {
+    drain.iter().enumerate().flat_map(|(part, leaving)| {
+        let number = drain_number(policy, part);
+        let sources = leaving.sources().iter().map(move |prefix| Item::source(*prefix, number));
+        sources.chain(leaving.except().iter().map(move |prefix| Item::except(*prefix, number)))
+    })
+}
+
+/// A byte a port: 0, or the number of the column that its rulings stand in plus one.
+fn port_table(services: &[Service], columns: &Columns, transport: Transport) -> Vec<Cell> {
     let mut table = vec![0_u8; 65_536];
-    for (service, entry) in services.iter().zip(1..) {
+    for (index, service) in services.iter().enumerate() {
         let ports = service.ports.iter().filter(|_| service.transport == transport);
         for port in ports.flat_map(|range| range.clone()) {
             if let Some(slot) = table.get_mut(usize::from(port)) {
-                *slot = entry;
+                *slot = columns.of_port(index, transport, port) + 1;
             }
         }
     }
@@ -162,73 +215,6 @@ fn unparsed_rulings(policy: &Policy) -> Vec<u64> {
         Ruling { verdict, reason: Reason::Unparsed(cause), resets: false, counter }
     };
     Cause::ALL.map(|cause| ruling(cause).to_lane()).to_vec()
-}
-
-/// Lays out one row of rulings a set of segments, one ruling a service; returns each set's first lane.
-fn rows(
-    cells: &mut Vec<Cell>,
-    policy: &Policy,
-    sets: &Sets,
-    ledger: &mut Ledger,
-) -> Result<Vec<u64>, LedgerFull> {
-    let names: Vec<Arc<str>> =
-        policy.segments.iter().map(|segment| Arc::from(segment.name.as_str())).collect();
-    let mut lanes: Vec<u64> = Vec::new();
-    let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
-    let mut starts = Vec::with_capacity(sets.members().len());
-    for set in sets.members() {
-        let row = policy.services.iter().enumerate().map(|(index, service)| {
-            let Outcome { segment, reason, verdict } = outcome(policy, set, index, service);
-            let booking = Booking {
-                segment: segment.and_then(|number| names.get(number).cloned()),
-                service: Some(Arc::from(service.name.as_str())),
-                reason,
-                verdict,
-            };
-            let resets = verdict == Verdict::Drop && set.contains(&reset_number(policy, index));
-            Ok(Ruling { verdict, reason, resets, counter: ledger.book(booking)? }.to_lane())
-        });
-        let row: Vec<u64> = row.collect::<Result<_, LedgerFull>>()?;
-        starts.push(*known.entry(row).or_insert_with_key(|row| {
-            lanes.extend(row);
-            lanes.len() - row.len()
-        }));
-    }
-    let base = append_lanes(cells, &lanes) as usize * 8;
-    Ok(starts.into_iter().map(|start| (base + start) as u64).collect())
-}
-
-/// What a source gets of a service.
-pub(super) struct Outcome {
-    /// The number of the segment that decides.
-    segment: Option<usize>,
-    reason: Reason,
-    pub(super) verdict: Verdict,
-}
-
-/// What the sources in a set of segments get of a service.
-pub(super) fn outcome(policy: &Policy, set: &[u32], index: usize, service: &Service) -> Outcome {
-    let members = || {
-        set.iter().filter_map(|number| {
-            let number = *number as usize;
-            Some((number, policy.segments.get(number)?))
-        })
-    };
-    let (segment, reason) = match members().find(|(_, segment)| segment.services.contains(&index)) {
-        Some((number, _)) => (Some(number), Reason::Allowed),
-        None => match members().next() {
-            Some((number, _)) => (Some(number), Reason::ServiceNotAllowed),
-            None => (None, Reason::NotInSegment),
-        },
-    };
-    // The segment's mode, most specific first, else the service's, else the policy's.
-    let mode = members().find_map(|(_, segment)| segment.mode).or(service.mode).unwrap_or(policy.mode);
-    let verdict = match (reason, mode) {
-        (Reason::Allowed, _) => Verdict::Allow,
-        (_, Mode::Enforce) => Verdict::Drop,
-        (_, Mode::Audit) => Verdict::WouldDrop,
-    };
-    Outcome { segment, reason, verdict }
 }
 
 fn plant_v4(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u64) -> u32 {
@@ -280,13 +266,13 @@ const fn lane(cell: u32) -> u32 {
     cell * 8
 }
 
-fn append(cells: &mut Vec<Cell>, more: &[Cell]) -> u32 {
+pub(super) fn append(cells: &mut Vec<Cell>, more: &[Cell]) -> u32 {
     let at = cells.len() as u32;
     cells.extend_from_slice(more);
     at
 }
 
-fn append_lanes(cells: &mut Vec<Cell>, lanes: &[u64]) -> u32 {
+pub(super) fn append_lanes(cells: &mut Vec<Cell>, lanes: &[u64]) -> u32 {
     let at = cells.len() as u32;
     cells.extend(lanes.chunks(8).map(|chunk| {
         let mut cell = Cell::default();

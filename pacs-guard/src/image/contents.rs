@@ -6,6 +6,7 @@ use pacs_guard_common::{
 };
 
 use super::Card;
+use crate::boot_time::BootTime;
 
 /// The pages of one generation.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,11 @@ impl Image {
     /// The size in bytes, as the kernel holds it.
     pub fn bytes(&self) -> usize {
         size_of_val(self.pages.as_slice())
+    }
+
+    /// The image as the kernel reads it at a time.
+    pub const fn at(&self, time: BootTime) -> ImageAt<'_> {
+        ImageAt { image: self, time }
     }
 
     /// The number of the generation.
@@ -72,5 +78,26 @@ pub(crate) fn card(view: &impl PolicyView) -> Option<Card> {
 impl PolicyView for Image {
     fn page(&self, index: u32) -> Option<&Page> {
         self.pages.get(index as usize)
+    }
+
+    fn now(&self) -> u64 {
+        BootTime::now().nanoseconds()
+    }
+}
+
+/// An image as the kernel reads it at one time.
+#[derive(Clone, Copy)]
+pub struct ImageAt<'a> {
+    image: &'a Image,
+    time: BootTime,
+}
+
+impl PolicyView for ImageAt<'_> {
+    fn page(&self, index: u32) -> Option<&Page> {
+        self.image.page(index)
+    }
+
+    fn now(&self) -> u64 {
+        self.time.nanoseconds()
     }
 }

@@ -52,6 +52,10 @@ impl Ledger {
     /// Bytes of a record.
     pub const RECORD_BYTES: usize = 130;
     const NO_NAME: u8 = 255;
+    const SHARED: [(CounterId, Booking); 2] = [
+        (CounterId::BYPASSED_STRANGERS, Booking::fixed(Reason::NotInSegment, Verdict::WouldDrop)),
+        (CounterId::BYPASSED_MEMBERS, Booking::fixed(Reason::ServiceNotAllowed, Verdict::WouldDrop)),
+    ];
 
     /// The counter of an outcome; a new one where it has none yet.
     pub fn book(&mut self, booking: Booking) -> Result<CounterId, LedgerFull> {
@@ -65,6 +69,13 @@ impl Ledger {
         Ok(counter)
     }
 
+    /// The counter that every service shares for an outcome of a bypass, where it has one.
+    pub fn shared(booking: &Booking) -> Option<CounterId> {
+        let shared =
+            |(_, other): &(_, Booking)| (other.reason, other.verdict) == (booking.reason, booking.verdict);
+        Self::SHARED.iter().find(|entry| shared(entry)).map(|(counter, _)| *counter)
+    }
+
     /// Every counter that can ever have counted a packet, the fixed ones first.
     pub fn counters(&self) -> impl Iterator<Item = (CounterId, Booking)> {
         let passes =
@@ -75,7 +86,7 @@ impl Ledger {
                 (CounterId::of_unparsed(cause, verdict), booking)
             })
         });
-        passes.into_iter().chain(unparsed).chain(self.booked())
+        passes.into_iter().chain(unparsed).chain(Self::SHARED).chain(self.booked())
     }
 
     /// What a counter counts.

@@ -1,11 +1,14 @@
 //! The reach of a service: the source addresses that are not dropped.
 
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use jiff::Timestamp;
 use pacs_guard_common::verdict::Verdict;
 use serde::{Serialize, Serializer};
 
 use super::{
-    compile::{closed, items, outcome},
+    compile::{closed, items},
     ranges::{Sets, Width, flatten},
+    rulings::outcome,
 };
 use crate::policy::model::Policy;
 
@@ -46,8 +49,8 @@ impl Reach {
         Self { v4: vec![(0, Width::V4.last())], v6: vec![(0, Width::V6.last())] }
     }
 
-    /// The reach of a policy's service, by its index.
-    pub fn of(policy: &Policy, index: usize) -> Self {
+    /// The reach of a policy's service at a time, by its index.
+    pub fn of(policy: &Policy, index: usize, at: Timestamp) -> Self {
         let Some(service) = policy.services.get(index) else { return Self::everyone() };
         let reach = |width| {
             let mut sets = Sets::new();
@@ -55,27 +58,71 @@ impl Reach {
             let passes: Vec<bool> = sets
                 .members()
                 .iter()
-                .map(|set| outcome(policy, set, index, service).verdict != Verdict::Drop)
+                .map(|set| outcome(policy, set, index, service, at).verdict != Verdict::Drop)
                 .collect();
             let mut reach: Ranges = Vec::new();
             for (first, last, range) in closed(&ranges, width) {
                 if !passes.get(range.set as usize).copied().unwrap_or(false) {
                     continue;
                 }
-                match reach.last_mut() {
-                    Some((_, end)) if end.checked_add(1) == Some(first) => *end = last,
-                    _ => reach.push((first, last)),
-                }
+                extend(&mut reach, first, last);
             }
             reach
         };
         Self { v4: reach(Width::V4), v6: reach(Width::V6) }
     }
 
+    /// Nobody.
+    pub(super) const fn nobody() -> Self {
+        Self { v4: Vec::new(), v6: Vec::new() }
+    }
+
+    /// Adds a range behind all others of its family.
+    pub(super) fn add(&mut self, width: Width, first: u128, last: u128) {
+        match width {
+            Width::V4 => extend(&mut self.v4, first, last),
+            Width::V6 => extend(&mut self.v6, first, last),
+        }
+    }
+
+    /// The addresses of prefixes.
+    pub(super) fn of_prefixes(prefixes: &[IpNet]) -> Self {
+        let mut reach = Self::nobody();
+        for prefix in IpNet::aggregate(&prefixes.to_vec()) {
+            match prefix {
+                IpNet::V4(net) => {
+                    reach.add(Width::V4, net.network().to_bits().into(), net.broadcast().to_bits().into());
+                }
+                IpNet::V6(net) => reach.add(Width::V6, net.network().to_bits(), net.broadcast().to_bits()),
+            }
+        }
+        reach
+    }
+
+    /// The addresses as prefixes, as few as can be.
+    pub(super) fn prefixes(&self) -> Vec<IpNet> {
+        let v4 = self.v4.iter().flat_map(|(first, last)| {
+            Ipv4Subnets::new((*first as u32).into(), (*last as u32).into(), 0).map(IpNet::V4)
+        });
+        let v6 = self
+            .v6
+            .iter()
+            .flat_map(|(first, last)| Ipv6Subnets::new((*first).into(), (*last).into(), 0).map(IpNet::V6));
+        v4.chain(v6).collect()
+    }
+
     /// How many addresses are in this reach and not in the other.
     pub fn beyond(&self, other: &Self) -> Size {
         let ipv4 = beyond(&self.v4, &other.v4).try_into().unwrap_or(u64::MAX);
         Size { ipv4, ipv6: beyond(&self.v6, &other.v6) }
+    }
+}
+
+/// Adds a range behind the others, or to the last one where they touch.
+fn extend(ranges: &mut Ranges, first: u128, last: u128) {
+    match ranges.last_mut() {
+        Some((_, end)) if end.checked_add(1) == Some(first) => *end = last,
+        _ => ranges.push((first, last)),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct SegmentChange {
     pub revoked: Vec<String>,
     /// Whether its own mode changes.
     pub mode: bool,
+    /// Whether it ends at another time, or one of both does not end at all.
+    pub until: bool,
 }
 
 pub(super) fn changes(old: Option<&Policy>, new: &Policy) -> Vec<SegmentChange> {
@@ -68,11 +70,13 @@ pub(super) fn changes(old: Option<&Policy>, new: &Policy) -> Vec<SegmentChange> 
                 granted: without(&grants_after, &grants_before),
                 revoked: without(&grants_before, &grants_after),
                 mode: before.zip(after).is_some_and(|(old, new)| old.mode != new.mode),
+                until: before.zip(after).is_some_and(|(old, new)| old.until != new.until),
             };
             let same = sources_before == sources_after
                 && except_before == except_after
                 && grants_before == grants_after
-                && !change.mode;
+                && !change.mode
+                && !change.until;
             if same { None } else { Some(change) }
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Services: who reaches them before and after.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Kind;
@@ -40,8 +41,9 @@ pub(super) fn changes(old: Option<&Policy>, new: &Policy) -> Vec<ServiceChange> 
 }
 
 fn change(name: &str, old: Option<(&Policy, usize)>, new: Option<(&Policy, usize)>) -> Option<ServiceChange> {
+    let now = Timestamp::now();
     let reach = |side: Option<(&Policy, usize)>| {
-        side.map_or_else(Reach::everyone, |(policy, at)| Reach::of(policy, at))
+        side.map_or_else(Reach::everyone, |(policy, at)| Reach::of(policy, at, now))
     };
     let (before, after) = (reach(old), reach(new));
     let (old, new) = (service(old), service(new));

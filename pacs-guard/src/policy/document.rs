@@ -106,6 +106,8 @@ mapping! {
         except: Vec<At<Text<'a>>>,
         /// Names of the services that the segment may reach.
         services: Vec<At<Text<'a>>>,
+        /// When the segment ends by itself, such as 2027-03-01T00:00:00Z: from then on it grants nothing.
+        until: Option<At<Text<'a>>>,
         /// The segment's own mode, stronger than the service's and the policy's.
         mode: Option<At<Text<'a>>>,
     }

@@ -92,6 +92,10 @@ pub enum Fault {
     Interval { found: Quoted },
     #[error("a peer is asked at most every 10s and at least once a week, and {found} is outside that")]
     IntervalBounds { found: Quoted },
+    #[error("{found} is not a point in time")]
+    NotATime { found: Quoted },
+    #[error("{found} has no offset from UTC, so it is another moment in each time zone")]
+    NoOffset { found: Quoted },
     #[error("control characters have no place in a description")]
     Description,
 
@@ -123,6 +127,8 @@ pub enum Fault {
     Redeclared { what: &'static str, name: Quoted },
     #[error("`{key}` is {here} here, and {there} in another file")]
     Contradiction { key: String, here: Quoted, there: Quoted },
+    #[error("{prefix} lies in segments with more than {most} different ends")]
+    TooManyEnds { prefix: IpNet, most: usize },
     #[error("{count} more errors are not shown")]
     MoreErrors { count: usize },
 
@@ -134,6 +140,8 @@ pub enum Fault {
     Hidden { segment: String },
     #[error("no segment grants service `{service}`: once it enforces, every packet to it is dropped")]
     Ungranted { service: String },
+    #[error("segment `{segment}` has ended: it grants nothing any more")]
+    Ended { segment: String },
     #[error("this file is no part of the policy: only names that end in `.yaml` are read")]
     LeftOut,
     #[error("{count} more warnings are not shown")]
@@ -189,6 +197,8 @@ impl Fault {
             Self::Interval { .. } => ("PG0214", "interval"),
             Self::IntervalBounds { .. } => ("PG0215", "interval-bounds"),
             Self::Description => ("PG0216", "description"),
+            Self::NotATime { .. } => ("PG0217", "not-a-time"),
+            Self::NoOffset { .. } => ("PG0218", "no-offset"),
             Self::DuplicateName { .. } => ("PG0301", "duplicate-name"),
             Self::TooMany { .. } => ("PG0302", "too-many"),
             Self::PortTaken { .. } => ("PG0303", "port-taken"),
@@ -203,12 +213,14 @@ impl Fault {
             Self::ResetUdp => ("PG0312", "reset-udp"),
             Self::Redeclared { .. } => ("PG0313", "redeclared"),
             Self::Contradiction { .. } => ("PG0314", "contradiction"),
+            Self::TooManyEnds { .. } => ("PG0315", "too-many-ends"),
             Self::MoreErrors { .. } => ("PG0399", "more-errors"),
             Self::RepeatedPrefix { .. } => ("PG0901", "repeated-prefix"),
             Self::EveryAddress { .. } => ("PG0902", "every-address"),
             Self::Hidden { .. } => ("PG0903", "hidden-segment"),
             Self::Ungranted { .. } => ("PG0904", "ungranted-service"),
             Self::LeftOut => ("PG0905", "left-out"),
+            Self::Ended { .. } => ("PG0906", "ended-segment"),
             Self::MoreWarnings { .. } => ("PG0999", "more-warnings"),
         }
     }
@@ -231,6 +243,7 @@ impl Fault {
             | Self::Hidden { .. }
             | Self::Ungranted { .. }
             | Self::LeftOut
+            | Self::Ended { .. }
             | Self::MoreWarnings { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -273,6 +286,12 @@ impl Fault {
             Self::Mapped { ipv4 } => format!("did you mean {}?", ipv4.as_ref()?),
             Self::PortReversed { first, last } => format!("did you mean {last}-{first}?"),
             Self::Interval { .. } => "write a number and s, m or h: 30s, 5m, 1h".to_owned(),
+            Self::NotATime { .. } => "write date, time and offset: 2027-03-01T00:00:00Z".to_owned(),
+            Self::NoOffset { .. } => {
+                "end it with Z for UTC, or with your own offset: 2027-03-01T00:00:00+01:00".to_owned()
+            }
+            Self::TooManyEnds { .. } => "let some of these segments end at the same time".to_owned(),
+            Self::Ended { .. } => "take it out of the policy, or give it a later `until`".to_owned(),
             Self::ManagementPort => {
                 "if that is what you want, write `allow_management_port: true` at the top".to_owned()
             }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use pacs_guard_common::packet::Cause;
 use serde::Serialize;
 
@@ -103,10 +104,19 @@ pub struct Segment {
     pub except: Vec<Source>,
     /// Indices into [`Policy::services`].
     pub services: Vec<usize>,
+    /// When it ends by itself: from then on it is as if it were not in the policy.
+    pub until: Option<Timestamp>,
     /// The segment's own mode, stronger than the service's and the policy's.
     pub mode: Option<Mode>,
     /// Where the file declares it.
     pub place: Place,
+}
+
+impl Segment {
+    /// Whether it has ended by this time.
+    pub fn has_ended(&self, at: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= at)
+    }
 }
 
 /// A prefix and the place that declares it.

@@ -54,6 +54,7 @@ fn segment(key: &str) -> Value {
         "description" => json!({ "type": "string" }),
         "sources" | "except" => list(&prefix()),
         "services" => list(&name()),
+        "until" => json!({ "type": "string", "format": "date-time" }),
         "mode" => words(&MODES),
         _ => json!(false),
     }

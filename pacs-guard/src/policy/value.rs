@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use jiff::{Timestamp, civil::DateTime};
 use pacs_guard_common::packet::Cause;
 
 use super::{
@@ -162,6 +163,14 @@ pub(super) fn interval(text: &str) -> Result<Duration, Fault> {
         return Err(Fault::IntervalBounds { found: found() });
     }
     Ok(Duration::from_secs(seconds))
+}
+
+/// A moment with its offset from UTC, such as `2027-03-01T00:00:00Z` (RFC 3339).
+pub(super) fn until(text: &str) -> Result<Timestamp, Fault> {
+    text.parse().map_err(|_| match text.parse::<DateTime>() {
+        Ok(_) => Fault::NoOffset { found: Quoted::new(text) },
+        Err(_) => Fault::NotATime { found: Quoted::new(text) },
+    })
 }
 
 /// A number in plain decimal: no sign, no leading zero (which some read as octal).

@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{around, booked, card, compiled, reference};
+use super::{around, booked, card, compiled, now, reference};
 use crate::{
     image::{Ledger, compile},
     policy::model::{Mode, Place, Policy, Segment, Service, Source, Transport},
@@ -49,6 +49,7 @@ fn policy(prefixes: u64) -> Policy {
             description: None,
             sources: Vec::new(),
             except: vec![source(mix(number as u64) % PREFIXES)],
+            until: None,
             services: if number % 3 == 0 { Vec::new() } else { vec![0] },
             mode: (number % 7 == 0).then_some(Mode::Audit),
             place: place.clone(),
@@ -87,7 +88,7 @@ fn a_hundred_thousand_prefixes_are_judged_as_written() {
             let to = source;
             let found = booked(&image, &ledger, (source, to), Transport::Tcp, 104);
             reasons.insert(found.reason);
-            let expected = reference::judge(&policy, source, to, Transport::Tcp, 104);
+            let expected = reference::judge(&policy, (source, to), Transport::Tcp, 104, now().wall);
             assert_eq!(found, expected, "{source}");
         }
     }
@@ -117,6 +118,7 @@ fn crowded(nested: bool) -> Policy {
         except: Vec::new(),
         services: if number == 700 { vec![0] } else { Vec::new() },
         mode: None,
+        until: None,
         place: place.clone(),
     });
     policy.segments = segments.collect();
@@ -131,7 +133,11 @@ fn a_hundred_thousand_addresses_in_one_prefix_of_4096_segments_fit() {
     for host in [0, 700, 4796, 99_999, 100_001] {
         let source = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + 2 * host));
         let found = booked(&image, &ledger, (source, source), Transport::Tcp, 104);
-        assert_eq!(found, reference::judge(&policy, source, source, Transport::Tcp, 104), "{source}");
+        assert_eq!(
+            found,
+            reference::judge(&policy, (source, source), Transport::Tcp, 104, now().wall),
+            "{source}"
+        );
     }
 }
 
@@ -157,6 +163,7 @@ fn a_thousand_segments_over_one_prefix_are_judged_as_written() {
             description: None,
             sources: vec![source("10.0.0.0/8".parse().unwrap()), source(host(number).into())],
             except: Vec::new(),
+            until: None,
             services: if number == 700 { vec![0] } else { Vec::new() },
             mode: (number == 900).then_some(Mode::Audit),
             place: place.clone(),
@@ -166,6 +173,10 @@ fn a_thousand_segments_over_one_prefix_are_judged_as_written() {
     let image = compiled(&policy, &mut ledger);
     for source in (0..1024).step_by(100).flat_map(|number| around(host(number).into())) {
         let found = booked(&image, &ledger, (source, source), Transport::Tcp, 104);
-        assert_eq!(found, reference::judge(&policy, source, source, Transport::Tcp, 104), "{source}");
+        assert_eq!(
+            found,
+            reference::judge(&policy, (source, source), Transport::Tcp, 104, now().wall),
+            "{source}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Images of random policies, judged as a naive reading of the design says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod drains;
 mod large;
 mod policies;
 mod reference;
@@ -12,17 +13,41 @@ use std::{
 
 use etherparse::PacketBuilder;
 use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 use pacs_guard_common::{
     packet::Cause,
-    verdict::{Judgement, Reason, Verdict, judge},
+    verdict::{Judgement, PolicyView, Reason, Verdict, judge},
 };
 use proptest::prelude::*;
 
-use super::{Booking, Card, Enforces, Image, Ledger, compile};
-use crate::policy::model::{Mode, Policy, Transport, UnparsedAction};
+use super::{Booking, Card, Circumstances, Enforces, Image, Ledger, compile_for};
+use crate::{
+    boot_time::BootTime,
+    clock::Clock,
+    policy::model::{Mode, Policy, Transport, UnparsedAction},
+};
 
 /// Every port that a random service may protect, and two that none does.
 const PORTS: [u16; 8] = [1, 103, 104, 105, 11_112, 11_113, 65_534, 65_535];
+
+/// When every policy here is compiled, if nothing else is said.
+fn now() -> Clock {
+    Clock {
+        wall: Timestamp::from_second(1_800_000_000).unwrap(),
+        boot: BootTime::from_nanoseconds(1_000_000_000_000).unwrap(),
+    }
+}
+
+/// When segments may end: one has ended before all others begin to be judged.
+fn times() -> [Timestamp; 5] {
+    [-60, 10, 20, 30, 3600].map(|seconds| now().wall + SignedDuration::from_secs(seconds))
+}
+
+/// The instants between which nothing changes, each edge from both sides.
+fn instants() -> impl Iterator<Item = Timestamp> {
+    let around = |at: Timestamp| [-1, 0, 1].map(|away| at + SignedDuration::from_nanos(away));
+    times().into_iter().skip(1).flat_map(around).chain([now().wall])
+}
 
 fn card(policy: &Policy) -> Card {
     Card {
@@ -35,11 +60,17 @@ fn card(policy: &Policy) -> Card {
         segments: policy.segments.len(),
         services: policy.services.len(),
         sources: 0,
+        ends: Vec::new(),
+        draining: Vec::new(),
     }
 }
 
 fn compiled(policy: &Policy, ledger: &mut Ledger) -> Image {
-    compile(policy, ledger, 1, &card(policy)).unwrap()
+    compiled_for(policy, &Circumstances { clock: now(), drain: &[], bypass: false }, ledger)
+}
+
+fn compiled_for(policy: &Policy, circumstances: &Circumstances<'_>, ledger: &mut Ledger) -> Image {
+    compile_for(policy, circumstances, ledger, 1, &card(policy)).unwrap()
 }
 
 /// The first packet from a source to a port.
@@ -60,7 +91,7 @@ fn frame(source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> Vec<u8>
 
 /// Judges one packet, and says what it is booked on.
 fn booked(
-    image: &Image,
+    image: &impl PolicyView,
     ledger: &Ledger,
     (source, to): (IpAddr, IpAddr),
     transport: Transport,
@@ -73,7 +104,7 @@ fn booked(
 }
 
 /// Whether the image answers with a reset.
-fn resets(image: &Image, source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> bool {
+fn resets(image: &impl PolicyView, source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> bool {
     judge(&&frame(source, to, transport, port)[..], image).ruling.resets
 }
 
@@ -105,6 +136,8 @@ fn around(prefix: IpNet) -> Vec<IpAddr> {
 
 fn agree(policy: &Policy, image: &Image, ledger: &Ledger) -> Result<(), TestCaseError> {
     let edges = edges(policy);
+    let instants: Vec<Timestamp> = instants().collect();
+    let mut turn = instants.iter().cycle();
     for (number, source) in edges.iter().enumerate() {
         let of_family = |other: &&IpAddr| other.is_ipv4() == source.is_ipv4();
         // Another destination for each source, so that all edges come up as one.
@@ -112,10 +145,22 @@ fn agree(policy: &Policy, image: &Image, ledger: &Ledger) -> Result<(), TestCase
         let to = *destinations[number % destinations.len()];
         for port in PORTS {
             for transport in [Transport::Tcp, Transport::Udp] {
+                // Another instant for each, as with the destinations.
+                let at = *turn.next().unwrap();
+                let image = &image.at(now().boot_time(at));
                 let found = booked(image, ledger, (*source, to), transport, port);
-                let expected = reference::judge(policy, *source, to, transport, port);
+                let expected = reference::judge(policy, (*source, to), transport, port, at);
                 let reset = reference::resets(policy, *source, &expected);
-                prop_assert_eq!(found, expected, "{} to {} port {} {:?}", source, to, port, transport);
+                prop_assert_eq!(
+                    found,
+                    expected,
+                    "{} to {} port {} {:?} at {}",
+                    source,
+                    to,
+                    port,
+                    transport,
+                    at
+                );
                 prop_assert_eq!(resets(image, *source, to, transport, port), reset, "reset of {}", source);
             }
         }

@@ -64,12 +64,14 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
 
 fn segment(services: usize) -> impl Strategy<Value = Segment> {
     let granted = vec(any::<bool>(), services);
-    (sources(0..5), sources(0..3), granted, option::weighted(0.3, mode())).prop_map(
-        |(sources, except, granted, mode)| Segment {
+    let until = option::weighted(0.4, select(super::times().to_vec()));
+    (sources(0..5), sources(0..3), granted, until, option::weighted(0.3, mode())).prop_map(
+        |(sources, except, granted, until, mode)| Segment {
             name: String::new(),
             description: None,
             sources,
             except,
+            until,
             services: (0..).zip(granted).filter(|(_, granted)| *granted).map(|(index, _)| index).collect(),
             mode,
             place: place(),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use pacs_guard_common::verdict::{Reason, Verdict};
 
 use super::name;
@@ -19,8 +20,14 @@ fn specificity(segment: &Segment, address: IpAddr) -> Option<u8> {
     covering.map(|source| source.prefix.prefix_len()).max()
 }
 
-/// What a whole packet to a port is booked on.
-pub(super) fn judge(policy: &Policy, source: IpAddr, to: IpAddr, transport: Transport, port: u16) -> Booking {
+/// What a whole packet to a port is booked on at a time.
+pub(super) fn judge(
+    policy: &Policy,
+    (source, to): (IpAddr, IpAddr),
+    transport: Transport,
+    port: u16,
+    at: Timestamp,
+) -> Booking {
     let pass = |reason| Booking { segment: None, service: None, reason, verdict: Verdict::Pass };
     if transport == Transport::Udp
         && policy.services.iter().all(|service| service.transport == Transport::Tcp)
@@ -35,8 +42,9 @@ pub(super) fn judge(policy: &Policy, source: IpAddr, to: IpAddr, transport: Tran
     let Some(asked) = asked else { return pass(Reason::NotProtected) };
     let service = &policy.services[asked];
 
+    let live = policy.segments.iter().filter(|segment| segment.until.is_none_or(|until| at < until));
     let mut members: Vec<(u8, &Segment)> =
-        policy.segments.iter().filter_map(|segment| Some((specificity(segment, source)?, segment))).collect();
+        live.filter_map(|segment| Some((specificity(segment, source)?, segment))).collect();
     // Stable: of equal prefixes the segment that the file declares first comes first.
     members.sort_by_key(|(length, _)| 255 - length);
     let granting = members.iter().find(|(_, segment)| segment.services.contains(&asked));

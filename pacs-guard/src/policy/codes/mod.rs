@@ -202,6 +202,17 @@ const fn piece(code: &'static str, piece: &'static str, wrong: &'static str, mea
     Entry { code, meaning, example: Example::Piece { piece, wrong, right: piece } }
 }
 
+/// An entry whose right example goes further than the policy.
+const fn repaired(
+    code: &'static str,
+    piece: &'static str,
+    wrong: &'static str,
+    right: &'static str,
+    meaning: &'static str,
+) -> Entry {
+    Entry { code, meaning, example: Example::Piece { piece, wrong, right } }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs};

@@ -1,6 +1,6 @@
 //! PG0200 to PG0299: single values.
 
-use super::{Entry, piece};
+use super::{Entry, piece, repaired};
 
 #[rustfmt::skip]
 pub(super) const ENTRIES: &[Entry] = &[
@@ -46,4 +46,11 @@ pub(super) const ENTRIES: &[Entry] = &[
          from its work. Less than once a week proves nothing."),
     piece("PG0216", "    services: [web]", "    services: [web]\n    description: \"\\e[2J\"",
         "Control characters in a description would act on the terminal of whoever reads it. Line breaks are fine."),
+    repaired("PG0217", "    services: [web]", "    services: [web]\n    until: next March",
+        "    services: [web]\n    until: 2100-03-01T00:00:00Z",
+        "The end of a segment is one moment, as RFC 3339 writes it: date, `T`, time, and the offset from UTC."),
+    repaired("PG0218", "    services: [web]", "    services: [web]\n    until: 2100-03-01T00:00:00",
+        "    services: [web]\n    until: 2100-03-01T00:00:00+01:00",
+        "The same date and time come at another moment in each time zone, and a server's own zone may be another than \
+         its admin's. `Z` stands for UTC."),
 ];

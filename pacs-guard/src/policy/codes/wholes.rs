@@ -1,20 +1,9 @@
 //! PG0300 to PG0999: what only the whole policy shows, and warnings.
 
-use super::{Entry, Example, Fault, piece};
+use super::{Entry, Example, Fault, piece, repaired};
 
 const fn part(code: &'static str, wrong: &'static str, right: &'static str, meaning: &'static str) -> Entry {
     Entry { code, meaning, example: Example::Part { wrong, right } }
-}
-
-/// An entry whose right example goes further than the policy.
-const fn repaired(
-    code: &'static str,
-    piece: &'static str,
-    wrong: &'static str,
-    right: &'static str,
-    meaning: &'static str,
-) -> Entry {
-    Entry { code, meaning, example: Example::Piece { piece, wrong, right } }
 }
 
 #[rustfmt::skip]
@@ -58,6 +47,20 @@ pub(super) const ENTRIES: &[Entry] = &[
     part("PG0314", "version: 1\nmode: audit\n", "version: 1\nmode: enforce\n",
         "What the policy says once (its name, its mode, what is done with packets that can't be parsed) may be in one \
          file only, or in several alike. Neither file is stronger than the other."),
+    repaired("PG0315", "    services: [web]",
+        "    services: [web]
+    until: 2100-01-01T00:00:00Z
+  two: { sources: [10.30.0.0/23], services: [web], until: 2100-01-02T00:00:00Z }
+  three: { sources: [10.30.0.0/23], services: [web], until: 2100-01-03T00:00:00Z }
+  four: { sources: [10.30.0.0/23], services: [web], until: 2100-01-04T00:00:00Z }
+  five: { sources: [10.30.0.0/23], services: [web], until: 2100-01-05T00:00:00Z }
+  six: { sources: [10.30.0.0/23], services: [web], until: 2100-01-06T00:00:00Z }
+  seven: { sources: [10.30.0.0/23], services: [web], until: 2100-01-07T00:00:00Z }
+  eight: { sources: [10.30.0.0/23], services: [web], until: 2100-01-08T00:00:00Z }",
+        "    services: [web]
+    until: 2100-01-08T00:00:00Z",
+        "Each end is one more step for the kernel with each packet, so their number is bounded. Sources in one segment, or \
+         in several that end together, take one step."),
     Entry {
         code: "PG0399",
         meaning: "The first 200 errors are shown. So many usually have one cause, such as a list of another format.",
@@ -89,6 +92,12 @@ pub(super) const ENTRIES: &[Entry] = &[
             right: "mv policies.d/20-research.yml policies.d/20-research.yaml",
         },
     },
+    repaired("PG0906", "    services: [web]", "    services: [web]
+    until: 2020-01-01T00:00:00Z",
+        "    services: [web]
+    until: 2100-01-01T00:00:00Z",
+        "The segment's `until` has passed, so its sources are refused like any others. What is left of it in the file \
+         only misleads."),
     Entry {
         code: "PG0999",
         meaning: "The first 200 warnings are shown.",

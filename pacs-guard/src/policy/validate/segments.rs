@@ -1,6 +1,8 @@
 //! The segments: their sources, what they grant, and whether every service is granted to someone.
 
 use ipnet::IpNet;
+use jiff::Timestamp;
+use pacs_guard_common::abi::MAX_TIMED;
 
 use super::{Names, Owner, named, peers::Peers, take};
 use crate::policy::{
@@ -14,6 +16,9 @@ use crate::policy::{
 
 /// The most segments of a policy.
 pub(super) const MAX_SEGMENTS: usize = 4096;
+
+/// The most different ends of the segments that one address lies in: a drain takes one more.
+const MAX_ENDS: usize = MAX_TIMED as usize - 1;
 
 /// Reads segment after segment, and keeps what can be judged only when all are read.
 pub(super) struct Reader<'s> {
@@ -48,6 +53,12 @@ impl<'s> Reader<'s> {
         owner.fill(&raw.sources, "sources", found);
         owner.fill(&raw.services, "services", found);
         let mode = raw.mode.as_ref().and_then(|at| take(at, value::mode, found));
+        let until = raw.until.as_ref().and_then(|at| take(at, value::until, found));
+        if let Some((until, at)) = until.zip(raw.until.as_ref())
+            && until <= Timestamp::now()
+        {
+            found.push(at.mark, Fault::Ended { segment: name.clone() });
+        }
         let services = self.grants(&raw.services, found);
 
         let count = raw.sources.len();
@@ -73,7 +84,7 @@ impl<'s> Reader<'s> {
         peers.meet(&cover, &carved, whole);
         found.book(raw.slips);
         let description = raw.description.map(|at| at.value.0.into_owned());
-        Segment { name, description, sources, except, services, mode, place: found.place(at.mark) }
+        Segment { name, description, sources, except, services, until, mode, place: found.place(at.mark) }
     }
 
     /// The services that a segment names, as indices.
@@ -135,6 +146,26 @@ impl<'s> Reader<'s> {
                 let segment = segments.get(*segment as usize).map(|segment| segment.name.clone());
                 let fault = Fault::RepeatedPrefix { prefix: *again, segment: segment.unwrap_or_default() };
                 found.push_with(*mark, fault, Some((*first_mark, "first named here")));
+            }
+        }
+        self.judge_ends(segments, found);
+    }
+
+    /// Books the first prefix over whose addresses too many ends come. The prefixes are sorted, so each one comes
+    /// behind those that it lies in.
+    fn judge_ends(&self, segments: &[Segment], found: &mut Findings<'_>) {
+        let ending = self.seen.iter().filter_map(|(prefix, mark, segment)| {
+            Some((*prefix, *mark, segments.get(*segment as usize)?.until?))
+        });
+        let mut around: Vec<(IpNet, Timestamp)> = Vec::new();
+        for (prefix, mark, until) in ending {
+            while around.pop_if(|(outer, _)| !outer.contains(&prefix)).is_some() {}
+            if around.iter().any(|(_, end)| *end == until) {
+                continue;
+            }
+            around.push((prefix, until));
+            if around.len() > MAX_ENDS {
+                return found.push(mark, Fault::TooManyEnds { prefix, most: MAX_ENDS });
             }
         }
     }

@@ -1,12 +1,14 @@
-//! Times on the clock that the program reads.
+//! Times on the clock that the program in the kernel reads.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 /// A time in nanoseconds since boot, suspension included (`CLOCK_BOOTTIME`). No change of the wall clock moves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct BootTime(u64);
 
 impl BootTime {
@@ -20,6 +22,11 @@ impl BootTime {
     /// The time so long after this one.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_nanos().try_into().unwrap_or(u64::MAX)))
+    }
+
+    /// The time so long before this one, and not before the first nanosecond: 0 stands for never.
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_nanos().try_into().unwrap_or(u64::MAX)).max(1))
     }
 
     /// How long it is from now to this time; zero where it has passed.
