@@ -15,6 +15,7 @@ mod counters;
 mod crash;
 mod doctor;
 mod echo;
+mod ending;
 mod events;
 mod explain;
 mod faults;

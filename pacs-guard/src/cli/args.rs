@@ -275,6 +275,10 @@ pub(super) struct Apply {
     #[arg(long)]
     pub(super) cut: bool,
 
+    /// Let the connections of now go on for a while where the new policy cuts them, and no new ones begin: 10m
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(super) drain: Option<u64>,
+
     /// Go back by itself unless `pacs-guard confirm` comes in time: 60s, 5m
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub(super) confirm: Option<u64>,

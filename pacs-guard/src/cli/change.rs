@@ -19,13 +19,19 @@ pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
     if !verb.cut {
         // A bad file is the daemon's to refuse: it says so in full.
         if let Ok(checked) = policy::read(&verb.file) {
-            let Made { cuts, lost, .. } = plan::make(args, &checked)?;
+            let Made { cuts, lost, .. } = plan::make(args, &checked, verb.drain)?;
             if !cuts.is_empty() {
                 if args.json {
                     terminal::json(&json!({ "result": "cuts", "cuts": cuts, "lost": lost }))?;
                 } else {
                     plan::print_cut(&cuts, &lost);
-                    terminal::error("nothing was changed: `--cut` puts it in force all the same");
+                    terminal::error(match verb.drain {
+                        None => {
+                            "nothing was changed: `--drain 10m` lets them go on for a while, and `--cut` puts it in \
+                             force all the same"
+                        }
+                        Some(_) => "nothing was changed: these can't drain, and `--cut` cuts them",
+                    });
                 }
                 return Ok(Exit::Cuts);
             }
@@ -36,7 +42,7 @@ pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
     if file.to_str().is_none() {
         bail!("{}: the daemon takes only names that are UTF-8: rename it", file.display());
     }
-    run(args, &Change::Apply { file, confirm: verb.confirm })
+    run(args, &Change::Apply { file, confirm: verb.confirm, drain: verb.drain })
 }
 
 pub(super) fn bypass(args: &Args, verb: &Bypass) -> anyhow::Result<Exit> {
@@ -53,7 +59,7 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
         terminal::json(&report)?;
     }
     Ok(match report.result {
-        ChangeResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
+        ChangeResult::Loaded { policy, generation, until, draining, took_us, warnings, problems } => {
             if !args.json {
                 eprint!("{warnings}");
                 println!(
@@ -63,6 +69,9 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
                 );
                 if let Some(until) = until {
                     println!("{} it ends by itself at {until:.0}", styled(WARN, "note:"));
+                }
+                for part in &draining {
+                    println!("{} {part}", styled(WARN, "note:"));
                 }
                 if matches!(change, Change::Apply { confirm: Some(_), .. }) {
                     println!("`pacs-guard confirm` keeps it, `pacs-guard rollback` goes back at once");

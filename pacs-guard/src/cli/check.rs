@@ -11,6 +11,7 @@ use super::{
 use crate::{
     doctor::{Finding, Severity},
     policy::{self, Checked, Diagnostic},
+    span,
 };
 
 pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
@@ -33,6 +34,15 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
                 if !args.json {
                     eprint!("{}", checked.render(terminal::stderr_has_colour()));
                     println!("{}", summary(&checked));
+                    for segment in &checked.policy.segments {
+                        if let Some(until) = segment.until {
+                            println!(
+                                "   segment {} ends {}, at {until}",
+                                segment.name,
+                                span::from_now(until)
+                            );
+                        }
+                    }
                     if verb.host {
                         doctor::print(&findings);
                     }

@@ -1,6 +1,6 @@
 //! `plan`: what would change if a file took the place of what is in force, and whom that would cut.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -10,10 +10,11 @@ use super::{
     terminal::{self, BAD, DIM, GOOD, WARN, ago, count, println, styled, thousands},
 };
 use crate::{
+    clock::Clock,
     control::SeenRecord,
     datapath::{Counters, InForce},
     host,
-    image::{Card, Ledger, Size, compile},
+    image::{Card, Circumstances, Ledger, Size, carry, compile_for, leaving},
     plan::{Cut, Kind, Lost, Plan, SegmentChange, ServiceChange, Step},
     policy::Checked,
     state::Store,
@@ -21,7 +22,7 @@ use crate::{
 
 pub(super) fn run(args: &Args, verb: &args::Plan) -> anyhow::Result<Exit> {
     let Some(checked) = super::read_policy(&verb.file) else { return Ok(Exit::Invalid) };
-    let Made { plan, cuts, lost } = make(args, &checked)?;
+    let Made { plan, cuts, lost } = make(args, &checked, None)?;
     let exit = match &plan {
         _ if !cuts.is_empty() => Exit::Cuts,
         plan if plan.narrows() || !lost.is_empty() => Exit::Narrows,
@@ -46,17 +47,29 @@ pub(super) struct Made {
     pub(super) lost: Vec<Lost>,
 }
 
-/// Compares a policy with what is in force, and looks at the connections of now and the sources lately seen.
-pub(super) fn make(args: &Args, checked: &Checked) -> anyhow::Result<Made> {
+/// Compares a policy with what is in force, and looks at the connections of now and the sources lately seen. With a
+/// drain, in seconds, only those are cut that can't drain.
+pub(super) fn make(args: &Args, checked: &Checked, drain: Option<u64>) -> anyhow::Result<Made> {
     let pins = args.pins()?;
     let in_force = InForce::read(&pins)?;
-    let old = match in_force.as_ref().and_then(|in_force| in_force.image.card()) {
-        Some(card) => Some(Store::open(&args.state_dir)?.read(&card.sha256)?),
-        None => None,
+    let (old, going_on) = match in_force.as_ref().and_then(|in_force| in_force.image.card()) {
+        Some(card) => {
+            let store = Store::open(&args.state_dir)?;
+            (Some(store.read(&card.sha256)?), store.drain()?)
+        }
+        None => (None, Vec::new()),
     };
     let plan = Plan::new(old.as_ref().map(|old| &old.policy), &checked.policy);
     let mut ledger = Ledger::default();
-    let image = compile(&checked.policy, &mut ledger, 1, &Card::new(checked, jiff::Timestamp::now(), None))?;
+    let clock = Clock::now();
+    let mut parts = carry(going_on, &checked.policy, clock);
+    if let (Some(seconds), Some(old)) = (drain, &old) {
+        let end = clock.boot.after(Duration::from_secs(seconds));
+        parts.extend(leaving(&old.policy, &checked.policy, clock, end));
+    }
+    let circumstances = Circumstances { clock, drain: &parts, bypass: false };
+    let card = Card::new(checked, clock.wall, None);
+    let image = compile_for(&checked.policy, &circumstances, &mut ledger, 1, &card)?;
     let counters = Counters::read(&pins)?;
     let old = in_force.as_ref().zip(counters.as_ref());
     let old = old.map(|(in_force, counters)| (&in_force.image, counters.ledger()));
@@ -157,6 +170,9 @@ fn segment_words(change: &SegmentChange) -> String {
     list("- grant", &change.revoked);
     if change.mode {
         text.push_str("\n    its mode changes");
+    }
+    if change.until {
+        text.push_str("\n    its end changes");
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `status`: what is in force, read from the kernel itself, and from the daemon where one runs.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Exit,
@@ -14,8 +14,9 @@ use crate::{
     datapath::{BootTime, Outline, Pins, XdpMode},
     echo::Printable,
     host::Uncovered,
-    image::Card,
+    image::{Card, Draining, SegmentEnd},
     observe::{Guarded, Reading, State, Totals},
+    span,
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -38,6 +39,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             "policy": card,
             "generation": generation,
             "until": until,
+            "ends": card.iter().flat_map(|card| &card.ends).map(end_for_machines).collect::<Vec<_>>(),
+            "draining": draining(card.as_ref()).map(drain_for_machines).collect::<Vec<_>>(),
             "interfaces": interfaces,
             "uncovered_interfaces": uncovered,
             "packets": totals,
@@ -54,6 +57,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 pub(super) fn policy_in_force(pins: &Pins) -> anyhow::Result<Option<String>> {
     let reading = block_on(async { Ok(Reading::take(pins).await?) })?;
     Ok(reading.card.filter(|_| reading.state != State::NotEnforcing).map(|card| card.policy))
+}
+
+fn end_for_machines(end: &SegmentEnd) -> Value {
+    let left = end.until.duration_since(Timestamp::now());
+    json!({ "segment": end.segment, "until": end.until, "seconds_left": left.as_secs().max(0) })
+}
+
+/// What drains still.
+fn draining(card: Option<&Card>) -> impl Iterator<Item = &Draining> {
+    let parts = card.into_iter().flat_map(|card| &card.draining);
+    parts.filter(|part| !part.end.remaining().is_zero())
+}
+
+fn drain_for_machines(part: &Draining) -> Value {
+    json!({
+        "segment": part.segment,
+        "service": part.service,
+        "ports": part.ports,
+        "until": part.end.to_timestamp(),
+        "seconds_left": part.end.remaining().as_secs(),
+    })
 }
 
 fn print(
@@ -105,6 +129,14 @@ fn print(
                     count(card.sources, "source")
                 ),
             );
+            for SegmentEnd { segment, until } in &card.ends {
+                let verb = if *until > Timestamp::now() { "ends" } else { "ended" };
+                let text = format!("{segment} {verb} {}, at {until}", span::from_now(*until));
+                line("segment", styled(WARN, text));
+            }
+            for part in draining(Some(card)) {
+                line("draining", styled(WARN, part));
+            }
         }
     }
     if interfaces.is_empty() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     datapath::{BootTime, Counters, DatapathError, Pins, Seen},
-    image::{Booking, Ledger},
+    image::{Booking, Draining, Ledger},
     observe::Tally,
 };
 
@@ -47,6 +47,9 @@ pub enum Change {
         file: PathBuf,
         /// Go back after so many seconds, unless [`Change::Confirm`] comes before.
         confirm: Option<u64>,
+        /// Let the connections of sources that lose a service go on for so many seconds.
+        #[serde(default)]
+        drain: Option<u64>,
     },
     /// Keep what was applied.
     Confirm,
@@ -88,6 +91,9 @@ pub enum ChangeResult {
         generation: u64,
         /// When it ends by itself.
         until: Option<Timestamp>,
+        /// Whose connections go on for a while.
+        #[serde(default)]
+        draining: Vec<Draining>,
         /// Time from reading the file to the flip, in microseconds.
         took_us: u64,
         /// What to look at in the file and on this host, for people.

@@ -14,15 +14,17 @@ use tokio::net::UnixListener;
 use super::{
     Options,
     choice::Choice,
+    ends::Ends,
     fit::fit,
-    put::{Put, Term, Wanted, put, wanted},
+    put::{Put, Term, Wanted, put, swap, wanted},
 };
 use crate::{
+    clock::Clock,
     control::{self, Change, ChangeResult},
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
     doctor::Finding,
     host::{HostError, Network, Uncovered},
-    image::{Booking, Card, CompileError},
+    image::{Booking, Card, CompileError, Leaving, carry, leaving},
     interface::{self, Interface, InterfaceError},
     policy::{
         self, Checked, Rejected,
@@ -97,6 +99,17 @@ impl From<Rejected> for StartError {
     }
 }
 
+/// How a policy is put in force.
+#[derive(Clone, Debug, Default)]
+struct Terms {
+    /// What it is for a while, and how long.
+    ends: Option<(Kind, Duration)>,
+    /// How long connections go on that it would cut.
+    drain: Option<Duration>,
+    /// Why nothing of it is enforced.
+    bypass: Option<String>,
+}
+
 /// A policy in force.
 pub(super) struct Enforcement {
     options: Options,
@@ -107,6 +120,11 @@ pub(super) struct Enforcement {
     attached: Vec<Attached>,
     /// What the policy in force is, where it ends by itself.
     provisional: Option<Provisional>,
+    /// Whose connections go on for a while.
+    drain: Vec<Leaving>,
+    /// When the policy in force was compiled; none where that was before this daemon.
+    compiled: Option<Clock>,
+    ends: Ends,
 }
 
 impl Enforcement {
@@ -149,14 +167,29 @@ impl Enforcement {
             .map_err(|why| StartError::Socket { path: options.socket.clone(), why })?;
         let way_back = action != Some(Action::Start) || kept.is_some();
         let (card, provisional) = kept.unzip();
-        let term = Term { way_back, kept: card, ..Term::default() };
+        let drain = store.drain().unwrap_or_else(|why| {
+            tracing::error!("whose connections go on for a while is not known any more: {why}");
+            Vec::new()
+        });
+        let drain = carry(drain, &checked.policy, Clock::now());
+        let term = Term { way_back, kept: card, drain: drain.clone(), ..Term::default() };
         let put = tokio::task::block_in_place(|| put(&mut datapath, options, &checked, wanted, &term));
-        let Put { card, attached, mut problems } = put.inspect_err(|_: &StartError| {
+        let Put { card, clock, attached, mut problems } = put.inspect_err(|_: &StartError| {
             fs::remove_file(&options.socket).ok();
         })?;
         let events = datapath.take_events()?;
-        let mut this =
-            Self { options: options.clone(), store, datapath, checked, card, attached, provisional };
+        let mut this = Self {
+            options: options.clone(),
+            store,
+            datapath,
+            checked,
+            card,
+            attached,
+            provisional,
+            drain,
+            compiled: clock,
+            ends: Ends::default(),
+        };
         // From here on the policy is in force, and whatever else goes wrong is told and ends nothing.
         problems.extend(this.adopt().await);
         problems.extend(this.unnamed(wanted));
@@ -215,6 +248,7 @@ impl Enforcement {
                 policy: self.checked.policy.name.clone(),
                 generation: self.datapath.generation().unwrap_or_default(),
                 until: self.end().map(BootTime::to_timestamp),
+                draining: self.card.draining.clone(),
                 took_us: start.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
                 warnings,
                 problems,
@@ -234,15 +268,19 @@ impl Enforcement {
     async fn step(&mut self, change: Change) -> Result<(String, Vec<String>), StartError> {
         let kind = self.provisional.as_ref().map(|provisional| provisional.kind);
         match (change, kind) {
-            (Change::Reload, None) => self.load(&self.options.policy.clone(), Action::Reload, None).await,
-            (Change::Apply { file, confirm: None }, None) => self.load(&file, Action::Apply, None).await,
-            (Change::Apply { file, confirm: Some(seconds) }, None) => {
-                let term = Some((Kind::Unconfirmed, Duration::from_secs(seconds)));
-                self.load(&file, Action::ApplyUnconfirmed, term).await
+            (Change::Reload, None) => {
+                self.load(&self.options.policy.clone(), Action::Reload, Terms::default()).await
+            }
+            (Change::Apply { file, confirm, drain }, None) => {
+                let action = if confirm.is_some() { Action::ApplyUnconfirmed } else { Action::Apply };
+                let ends = confirm.map(|seconds| (Kind::Unconfirmed, Duration::from_secs(seconds)));
+                let terms = Terms { ends, drain: drain.map(Duration::from_secs), bypass: None };
+                self.load(&file, action, terms).await
             }
             (Change::Bypass { seconds, reason }, None) => {
-                let term = Some((Kind::Bypass, Duration::from_secs(seconds)));
-                self.put(self.checked.clone(), Action::Bypass, term, Some(reason)).await
+                let ends = Some((Kind::Bypass, Duration::from_secs(seconds)));
+                let terms = Terms { ends, bypass: Some(reason), drain: None };
+                self.put(self.checked.clone(), Action::Bypass, terms).await
             }
             (Change::Confirm, Some(Kind::Unconfirmed)) => self.settle(Action::Confirm, true).await,
             (Change::Rollback { .. }, Some(Kind::Unconfirmed)) => self.settle(Action::Rollback, false).await,
@@ -251,7 +289,7 @@ impl Enforcement {
                 let history = self.store.history()?;
                 let sha256 = earlier(&history, &self.card.sha256, steps).ok_or(StartError::NoEarlier)?;
                 let checked = self.store.read(sha256)?;
-                self.put(checked, Action::Rollback, None, None).await
+                self.put(checked, Action::Rollback, Terms::default()).await
             }
             (Change::Confirm, _) => Err(StartError::NothingToConfirm),
             (Change::EndBypass, _) => Err(StartError::NoBypass),
@@ -303,7 +341,7 @@ impl Enforcement {
         let Some(provisional) = self.provisional.take() else { return Err(StartError::NothingToConfirm) };
         let sha256 = if keep { &provisional.sha256 } else { &provisional.previous };
         let done = match self.store.read(sha256) {
-            Ok(checked) => self.put(checked, action, None, None).await,
+            Ok(checked) => self.put(checked, action, Terms::default()).await,
             Err(why) => Err(why.into()),
         };
         if done.is_err() {
@@ -317,10 +355,10 @@ impl Enforcement {
         &mut self,
         file: &Path,
         action: Action,
-        term: Option<(Kind, Duration)>,
+        terms: Terms,
     ) -> Result<(String, Vec<String>), StartError> {
         let checked = tokio::task::block_in_place(|| policy::read(file))?;
-        self.put(checked, action, term, None).await
+        self.put(checked, action, terms).await
     }
 
     /// Puts a policy in force, for good or for a while.
@@ -328,8 +366,7 @@ impl Enforcement {
         &mut self,
         checked: Checked,
         action: Action,
-        term: Option<(Kind, Duration)>,
-        bypass: Option<String>,
+        Terms { ends: term, drain, bypass }: Terms,
     ) -> Result<(String, Vec<String>), StartError> {
         let way_back = !matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
         let mut warnings = checked.render(false);
@@ -350,12 +387,19 @@ impl Enforcement {
                 Ok(()) => {}
             }
         }
-        let term = Term { until, bypass, way_back, kept: None };
+        let drain = tokio::task::block_in_place(|| self.drain_under(&checked.policy, drain));
+        match self.announce_drain(&drain) {
+            Err(why) if !way_back => return Err(why.into()),
+            Err(why) => problems.push(format!("a restart ends what drains before its time: {why}")),
+            Ok(()) => {}
+        }
+        let term = Term { until, bypass, way_back, drain, kept: None };
         let put =
             tokio::task::block_in_place(|| put(&mut self.datapath, &self.options, &checked, &wanted, &term));
-        let Put { card, attached, problems: more } = match put {
+        let Put { card, clock, attached, problems: more } = match put {
             Ok(put) => put,
             Err(why) => {
+                self.store.set_drain(&self.drain)?;
                 if provisional.is_some() {
                     self.store.set_provisional(None)?;
                 }
@@ -367,6 +411,7 @@ impl Enforcement {
         self.card = card;
         self.checked = checked;
         self.provisional = provisional;
+        (self.drain, self.compiled) = (term.drain, clock);
         problems.extend(self.remember(action, until.map(BootTime::to_timestamp)));
         self.forget_lost().await;
         self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
@@ -387,10 +432,65 @@ impl Enforcement {
         let generation = self.datapath.generation().unwrap_or_default();
         // First of all, for a start that finds it would go back.
         let settled = if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) };
+        let drained = if self.drain.is_empty() { self.store.set_drain(&[]) } else { Ok(()) };
         let kept = self.store.keep(&self.checked);
         let recorded = self.store.record(&Entry::new(action, &self.card, generation, until));
-        let failed = [settled, kept, recorded].into_iter().filter_map(Result::err);
+        let failed = [settled, drained, kept, recorded].into_iter().filter_map(Result::err);
         failed.map(|why| format!("the policy is in force and not remembered: {why}")).collect()
+    }
+
+    /// What goes on of the drain under another policy; and, where it has one of its own, what that takes away.
+    fn drain_under(&self, policy: &Policy, drain: Option<Duration>) -> Vec<Leaving> {
+        let clock = Clock::now();
+        let mut parts = carry(self.drain.clone(), policy, clock);
+        if let Some(time) = drain {
+            parts.extend(leaving(&self.checked.policy, policy, clock, clock.boot.after(time)));
+        }
+        parts
+    }
+
+    /// Writes down what drains before it does: a restart goes on with it. What ended stays written until then.
+    fn announce_drain(&self, drain: &[Leaving]) -> Result<(), StateError> {
+        if drain.is_empty() { Ok(()) } else { self.store.set_drain(drain) }
+    }
+
+    /// Whether something of the policy in force ends by itself, so that [`Enforcement::look`] has something to see.
+    pub(super) const fn is_to_end(&self) -> bool {
+        !self.card.ends.is_empty() || !self.drain.is_empty()
+    }
+
+    /// Tells of the ends that are near or there. Where the wall clock was set, the kernel gets their new times.
+    pub(super) fn look(&mut self) {
+        let now = Clock::now();
+        for line in self.ends.due(&self.card.ends, now.wall) {
+            tracing::warn!("{line}");
+        }
+        if !self.drain.is_empty() {
+            self.drain.retain(|part| part.end() > now.boot);
+            if self.drain.is_empty() {
+                tracing::info!("the drain has ended: nothing goes on that the policy refuses");
+                if let Err(why) = self.store.set_drain(&[]) {
+                    tracing::warn!("that the drain has ended can't be written down: {why}");
+                }
+            }
+        }
+        // What is in force for a while would have to end at another time too, and be swapped in anew for that. Its ends
+        // keep their time until it is settled, by a day at most.
+        let set = self.compiled.is_some_and(|compiled| now.was_set_since(&compiled));
+        if set && self.provisional.is_none() && !self.card.ends.is_empty() {
+            let term = Term { drain: self.drain.clone(), ..Term::default() };
+            match tokio::task::block_in_place(|| swap(&mut self.datapath, &self.checked, &term)) {
+                Ok((card, clock)) => {
+                    (self.card, self.compiled) = (card, clock);
+                    tracing::warn!("the clock was set: the ends of segments are counted anew");
+                }
+                // Tried again at the next step of the clock, or the log would fill.
+                Err(why) => {
+                    self.compiled = Some(now);
+                    tracing::error!("the clock was set, and segments still end by the old time: {why}");
+                }
+            }
+        }
     }
 
     /// The interfaces that are under guard and that the policy does not name.

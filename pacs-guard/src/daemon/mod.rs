@@ -1,6 +1,7 @@
 //! The daemon: puts a policy in force, keeps it so, and answers for it.
 
 mod choice;
+mod ends;
 mod enforcement;
 mod event_log;
 mod file_watch;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    time::{Interval, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -98,6 +99,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tally: Tally::default(),
         options,
     };
+    let mut looks = interval(Duration::from_secs(1));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     notify(NotifyState::Ready);
     let mut watchdog = sd_notify::watchdog_enabled().map(|within| interval(within / 3));
     loop {
@@ -108,6 +111,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 daemon.change(&mut enforcement, Change::Reload, &peers).await;
             }
             Some(()) = files.recv() => daemon.look(&mut enforcement, &peers).await,
+            _ = looks.tick(), if enforcement.is_to_end() => enforcement.look(),
             () = ended(enforcement.end()) => {
                 enforcement.expire().await;
                 peers.send_replace(scheduled(enforcement.policy()));
@@ -275,13 +279,16 @@ fn notify(state: NotifyState<'_>) {
 
 fn tell(result: &ChangeResult) {
     match result {
-        ChangeResult::Loaded { policy, generation, until, took_us, warnings, problems } => {
+        ChangeResult::Loaded { policy, generation, until, draining, took_us, warnings, problems } => {
             tracing::info!(
                 "policy {policy} is in force as generation {generation}, {:.1} ms",
                 *took_us as f64 / 1e3
             );
             if let Some(until) = until {
                 tracing::warn!("it ends by itself at {until:.0}");
+            }
+            for part in draining {
+                tracing::warn!("{part}");
             }
             if !warnings.is_empty() {
                 tracing::warn!("{warnings}");

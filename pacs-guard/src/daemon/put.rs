@@ -1,11 +1,10 @@
 //! Putting a policy in force: interfaces, swap, links, in the order that loses nothing.
 
-use jiff::Timestamp;
-
 use super::{Options, enforcement::StartError};
 use crate::{
+    clock::Clock,
     datapath::{Attached, BootTime, Datapath},
-    image::{Card, compile},
+    image::{Card, Circumstances, Leaving, compile_for},
     interface::{self, Interface},
     policy::{Checked, model::Policy},
 };
@@ -19,6 +18,8 @@ pub(super) struct Term {
     pub(super) bypass: Option<String>,
     /// The card of the policy, where it is in force already and stays so: nothing is swapped then.
     pub(super) kept: Option<Card>,
+    /// Whose connections go on for a while.
+    pub(super) drain: Vec<Leaving>,
     /// Whether it is a way back: that must not depend on an interface, so what can't be guarded is told and left out.
     pub(super) way_back: bool,
 }
@@ -72,6 +73,8 @@ pub(super) async fn wanted(
 /// What came of putting a policy in force.
 pub(super) struct Put {
     pub(super) card: Card,
+    /// When it was compiled; none where it was in force already.
+    pub(super) clock: Option<Clock>,
     /// The interfaces that came under guard by it.
     pub(super) attached: Vec<Attached>,
     /// What the policy wants and does not get.
@@ -90,7 +93,7 @@ pub(super) fn put(
     term: &Term,
 ) -> Result<Put, StartError> {
     let first = match &term.kept {
-        Some(card) => Some(card.clone()),
+        Some(card) => Some((card.clone(), None)),
         None if datapath.generation()? == 0 => Some(swap(datapath, checked, term)?),
         None => None,
     };
@@ -109,9 +112,9 @@ pub(super) fn put(
         })
         .and_then(|()| first.map_or_else(|| swap(datapath, checked, term), Ok));
     match done {
-        Ok(card) => {
+        Ok((card, clock)) => {
             problems.extend(answer(datapath, wanted));
-            Ok(Put { card, attached, problems })
+            Ok(Put { card, clock, attached, problems })
         }
         Err(why) => {
             for fresh in attached {
@@ -122,16 +125,26 @@ pub(super) fn put(
     }
 }
 
-fn swap(datapath: &mut Datapath, checked: &Checked, term: &Term) -> Result<Card, StartError> {
-    let card = Card::new(checked, Timestamp::now(), term.bypass.clone());
+/// Compiles a policy and puts it in force; its card, and when that was.
+pub(super) fn swap(
+    datapath: &mut Datapath,
+    checked: &Checked,
+    term: &Term,
+) -> Result<(Card, Option<Clock>), StartError> {
+    let clock = Clock::now();
+    let mut card = Card::new(checked, clock.wall, term.bypass.clone());
+    card.draining = term.drain.iter().map(Leaving::draining).collect();
+    let circumstances = Circumstances { clock, drain: &term.drain, bypass: term.bypass.is_some() };
     let mut ledger = datapath.ledger().clone();
     let generation = datapath.generation()? + 1;
     let image = match term.bypass {
-        None => compile(&checked.policy, &mut ledger, generation, &card)?,
-        Some(_) => compile(&checked.policy.in_audit_mode(), &mut ledger, generation, &card)?,
+        None => compile_for(&checked.policy, &circumstances, &mut ledger, generation, &card)?,
+        Some(_) => {
+            compile_for(&checked.policy.in_audit_mode(), &circumstances, &mut ledger, generation, &card)?
+        }
     };
     datapath.swap(&image, ledger, term.until)?;
-    Ok(card)
+    Ok((card, Some(clock)))
 }
 
 /// Lets the program answer where the policy wants it and the interface allows it; says where it does not. The policy is

@@ -1,5 +1,6 @@
 //! The state folder: what must outlive the daemon and the machine's next boot.
 
+mod drain;
 mod history;
 mod provisional;
 mod store;

@@ -7,11 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::{Entry, Provisional};
-use crate::policy::{self, Checked};
+use super::{Entry, Provisional, drain::Drain};
+use crate::{
+    image::Leaving,
+    policy::{self, Checked},
+};
 
 /// Why the state folder can't be used.
 #[derive(Debug, Error)]
@@ -29,6 +32,7 @@ pub struct StateError {
 /// history.jsonl            one entry a line, the oldest first
 /// policies/<sha256>.json   each policy that was in force, as it was written
 /// provisional.json         what ends by itself, while there is such a thing
+/// drain.json               whose connections go on for a while, while there are such
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -116,26 +120,36 @@ impl Store {
 
     /// What ends by itself.
     pub fn provisional(&self) -> Result<Option<Provisional>, StateError> {
-        let path = self.provisional_path();
-        match fs::read(&path) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(at(&path)(why)),
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from).map_err(at(&path)),
-        }
+        read_json(&self.provisional_path())
     }
 
     /// Writes down what ends by itself, or that nothing does.
     pub fn set_provisional(&self, provisional: Option<&Provisional>) -> Result<(), StateError> {
-        let path = self.provisional_path();
-        let Some(provisional) = provisional else {
-            return match fs::remove_file(&path) {
+        self.set_json(&self.provisional_path(), provisional)
+    }
+
+    /// Whose connections go on for a while.
+    pub fn drain(&self) -> Result<Vec<Leaving>, StateError> {
+        Ok(read_json::<Drain>(&self.drain_path())?.map_or_else(Vec::new, Drain::parts))
+    }
+
+    /// Writes down whose connections go on for a while.
+    pub fn set_drain(&self, parts: &[Leaving]) -> Result<(), StateError> {
+        let drain = (!parts.is_empty()).then(|| Drain::new(parts.to_vec()));
+        self.set_json(&self.drain_path(), drain.as_ref())
+    }
+
+    /// Writes a value, or removes the file where there is none.
+    fn set_json(&self, path: &Path, value: Option<&impl Serialize>) -> Result<(), StateError> {
+        let Some(value) = value else {
+            return match fs::remove_file(path) {
                 Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
                 // Synced, or a power cut brings it back.
-                done => done.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(at(&path)),
+                done => done.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(at(path)),
             };
         };
-        let text = serde_json::to_vec(provisional).map_err(io::Error::from).map_err(at(&path))?;
-        write_whole(&path, &text)
+        let text = serde_json::to_vec(value).map_err(io::Error::from).map_err(at(path))?;
+        write_whole(path, &text)
     }
 
     fn history_path(&self) -> PathBuf {
@@ -144,6 +158,10 @@ impl Store {
 
     fn provisional_path(&self) -> PathBuf {
         self.folder.join("provisional.json")
+    }
+
+    fn drain_path(&self) -> PathBuf {
+        self.folder.join("drain.json")
     }
 
     fn forget_old_policies(&self) -> Result<(), StateError> {
@@ -162,6 +180,14 @@ impl Store {
             fs::remove_file(file).map_err(at(file))?;
         }
         Ok(())
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+    match fs::read(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(at(path)(why)),
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from).map_err(at(path)),
     }
 }
 
