@@ -28,6 +28,7 @@ async fn an_honest_peer_passes() {
         implementation_class_uid: Some("1.2.3.4".into()),
         implementation_version_name: Some("HOSTILE_1".into()),
         max_pdu: Some(32_768),
+        certificate: None,
     };
     assert_eq!(report.outcome, Ok(said));
     assert!(report.phases.connect_us.is_some() && report.phases.associate_us.is_some());

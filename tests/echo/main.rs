@@ -6,3 +6,4 @@ mod concurrency;
 mod hostile;
 mod real;
 mod scp;
+mod tls;

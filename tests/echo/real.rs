@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -36,7 +36,7 @@ fn listens(port: u16) -> bool {
 }
 
 /// Starts a server and waits until it listens. It is killed when dropped.
-async fn start(program: &str, args: &[&str], folder: &Path, port: u16) -> (Child, Target) {
+pub(crate) async fn start(program: &str, args: &[&str], folder: &Path, port: u16) -> (Child, Target) {
     let child = Command::new(program)
         .args(args)
         .current_dir(folder)
@@ -56,12 +56,12 @@ async fn start(program: &str, args: &[&str], folder: &Path, port: u16) -> (Child
     (child, target(at))
 }
 
-async fn stop(mut child: Child) {
+pub(crate) async fn stop(mut child: Child) {
     child.kill().await.unwrap();
 }
 
 /// The line for people and the JSON, as a user would see them.
-fn show(report: &Report) {
+pub(crate) fn show(report: &Report) {
     println!("{report}\n{}", serde_json::to_string(report).unwrap());
 }
 

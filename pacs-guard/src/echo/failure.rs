@@ -1,12 +1,13 @@
 //! Every way in which a probe can fail, each with a name that metrics can use.
 
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 use serde::Serialize;
 
 use super::{
     command::{CommandError, EchoResponse},
     refusal::{Abort, Rejection},
+    tls::TlsFault,
 };
 
 /// Why a peer has not passed a C-ECHO. Reads on after the peer's name: "CT1 10.20.0.11:104 refuses the
@@ -35,6 +36,23 @@ pub enum Failure {
         phase: Phase,
         /// The kernel's errno, where there is one.
         os_error: Option<i32>,
+    },
+    /// A file of the peer's `tls` settings can't be used.
+    #[error("was not asked: {}: {why}", .file.display())]
+    TlsSetup {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS fails.
+    #[error("fails in TLS, {phase}: {fault}")]
+    Tls {
+        /// When: a peer may refuse our certificate after the handshake.
+        phase: Phase,
+        /// What is wrong.
+        #[serde(flatten)]
+        fault: TlsFault,
     },
     /// A-ASSOCIATE-RJ.
     #[error("rejects the association: {0}")]
@@ -116,6 +134,8 @@ impl Failure {
             Self::NoAnswer => "no-answer",
             Self::NoRoute => "no-route",
             Self::Socket { .. } => "socket",
+            Self::TlsSetup { .. } => "tls-setup",
+            Self::Tls { .. } => "tls",
             Self::Rejected(_) => "rejected",
             Self::Aborted { .. } => "aborted",
             Self::WrongContext { .. } => "wrong-context",
@@ -132,6 +152,9 @@ impl Failure {
     /// What a socket's error means in a phase.
     pub(super) fn from_io(error: &io::Error, phase: Phase) -> Self {
         use io::ErrorKind as Kind;
+        if let Some(fault) = TlsFault::of(error) {
+            return Self::Tls { phase, fault };
+        }
         match error.kind() {
             Kind::ConnectionRefused => Self::Refused,
             Kind::TimedOut if phase == Phase::Connect => Self::NoAnswer,
@@ -152,6 +175,8 @@ impl Failure {
 pub enum Phase {
     /// The TCP handshake.
     Connect,
+    /// The TLS handshake.
+    Tls,
     /// A-ASSOCIATE.
     Associate,
     /// C-ECHO.
@@ -162,6 +187,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "while connecting",
+            Self::Tls => "in the TLS handshake",
             Self::Associate => "while associating",
             Self::Echo => "while answering C-ECHO",
         })
@@ -295,6 +321,8 @@ mod tests {
             Failure::NoAnswer,
             Failure::NoRoute,
             Failure::Socket { phase, os_error: Some(24) },
+            Failure::TlsSetup { file: "/ca.pem".into(), why: "it holds no certificate".into() },
+            Failure::Tls { phase: Phase::Tls, fault: TlsFault::Expired },
             Failure::Rejected(Rejection::decode([1, 1, 7])),
             Failure::Aborted { phase, abort: Abort::decode([2, 0]) },
             Failure::WrongContext { fault: ContextFault::AbstractSyntax },

@@ -12,6 +12,7 @@ mod probe;
 mod refusal;
 mod report;
 mod schedule;
+mod tls;
 mod wire;
 
 pub use failure::{ContextFault, Failure, GarbageSign, Limit, Phase, Surprise};
@@ -19,5 +20,6 @@ pub use plan::{MIN_INTERVAL, ScheduledPeer};
 pub use printable::Printable;
 pub use probe::{Target, probe};
 pub use refusal::{Abort, Rejection};
-pub use report::{Identity, Phases, Report};
+pub use report::{EXPIRY_WARNING_DAYS, Identity, Phases, Report};
 pub use schedule::{Schedule, probe_all};
+pub use tls::{Certificate, TlsFault};

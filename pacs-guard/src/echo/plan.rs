@@ -113,6 +113,7 @@ mod tests {
             port: 104,
             called: "ANY".into(),
             calling: "PACSGUARD".into(),
+            tls: None,
         };
         ScheduledPeer { target, every, do_not_probe: false }
     }

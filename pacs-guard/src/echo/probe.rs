@@ -23,9 +23,10 @@ use super::{
     failure::{ContextFault, Failure, GarbageSign, Limit, Phase, Surprise},
     printable::Printable,
     report::{Identity, Phases, Report},
+    tls::Tls,
     wire::{MAX_COMMAND, MAX_PDU, Wire},
 };
-use crate::policy::model::Peer;
+use crate::policy::model::{Peer, PeerTls};
 
 /// Implicit VR Little Endian, the transfer syntax that every peer must know (PS3.5 section 10.1).
 const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
@@ -57,6 +58,8 @@ pub struct Target {
     pub called: String,
     /// Calling AE title, as above.
     pub calling: String,
+    /// How it is asked over TLS; `None` means in clear.
+    pub tls: Option<PeerTls>,
 }
 
 impl From<&Peer> for Target {
@@ -67,6 +70,7 @@ impl From<&Peer> for Target {
             port: peer.port,
             called: peer.ae_title.clone(),
             calling: peer.calling_ae_title.clone(),
+            tls: peer.tls.clone(),
         }
     }
 }
@@ -87,21 +91,33 @@ pub async fn probe(target: &Target, deadline: Duration) -> Report {
         }
         Ok(Err(failure)) => Err(failure),
         Err(_) if phases.connect_us.is_none() => Err(Failure::NoAnswer),
-        Err(_) => Err(Failure::TooSlow { phase: phases.current() }),
+        Err(_) => Err(Failure::TooSlow { phase: phases.current(target.tls.is_some()) }),
     };
     Report::new(target, when, phases, outcome)
 }
 
 async fn ask(target: &Target, phases: &mut Phases) -> Result<(Identity, Wire), Failure> {
     let request = association_request(target)?;
+    let tls = target.tls.as_ref().map(|settings| Tls::read(settings, target.address)).transpose()?;
     let begun = Instant::now();
     let stream = TcpStream::connect(SocketAddr::new(target.address, target.port))
         .await
         .map_err(|error| Failure::from_io(&error, Phase::Connect))?;
+    // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a way that
+    // the next write does not tell better.
+    let _ = stream.set_nodelay(true);
     phases.connect_us = Some(micros_since(begun));
-    let mut wire = Wire::new(stream);
+    let (mut wire, certificate) = match tls {
+        None => (Wire::new(stream), None),
+        Some(tls) => {
+            let begun = Instant::now();
+            let (stream, certificate) = tls.connect(stream).await?;
+            phases.tls_us = Some(micros_since(begun));
+            (Wire::new(stream), certificate)
+        }
+    };
     match converse(&mut wire, &request, phases).await {
-        Ok(identity) => Ok((identity, wire)),
+        Ok(identity) => Ok((Identity { certificate, ..identity }, wire)),
         Err(failure) => {
             wire.abort();
             Err(failure)

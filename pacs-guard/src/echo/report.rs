@@ -5,9 +5,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Target, failure::Failure, failure::Phase, printable::Printable};
+use super::{Certificate, Target, failure::Failure, failure::Phase, printable::Printable};
+
+/// A certificate that ends within so many days is warned of.
+pub const EXPIRY_WARNING_DAYS: i64 = 30;
 
 /// The result of one probe.
 ///
@@ -49,6 +52,9 @@ impl Report {
 pub struct Phases {
     /// TCP handshake.
     pub connect_us: Option<u64>,
+    /// TLS handshake; left out in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_us: Option<u64>,
     /// A-ASSOCIATE-RQ to A-ASSOCIATE-AC.
     pub associate_us: Option<u64>,
     /// C-ECHO-RQ to the last fragment of the C-ECHO-RSP.
@@ -57,9 +63,10 @@ pub struct Phases {
 
 impl Phases {
     /// The first phase that is not finished; the last one where all are.
-    pub(super) fn current(&self) -> Phase {
+    pub(super) fn current(&self, tls: bool) -> Phase {
         match (self.connect_us, self.associate_us) {
             (None, _) => Phase::Connect,
+            (_, None) if tls && self.tls_us.is_none() => Phase::Tls,
             (_, None) => Phase::Associate,
             _ => Phase::Echo,
         }
@@ -71,7 +78,7 @@ impl Phases {
 /// **It proves reachability, not identity.** Nothing here is authenticated, Orthanc answers C-ECHO under any
 /// AE title by default, and any host can say any of it. It is a base line: a change is worth a look, never a
 /// block.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Implementation Class UID (PS3.7 annex D.3.3.2), which the standard demands and some peers leave out.
     pub implementation_class_uid: Option<String>,
@@ -79,6 +86,16 @@ pub struct Identity {
     pub implementation_version_name: Option<String>,
     /// Maximum PDU length that it receives, in bytes; 0 means no limit (PS3.8 annex D.1).
     pub max_pdu: Option<u32>,
+    /// Its certificate, over TLS: the one thing here that is proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+}
+
+impl Identity {
+    /// Whole days until its certificate ends, where it has one.
+    pub fn certificate_days(&self, now: jiff::Timestamp) -> Option<i64> {
+        self.certificate.as_ref().map(|certificate| certificate.days_left(now))
+    }
 }
 
 #[derive(Serialize)]
@@ -104,13 +121,21 @@ impl fmt::Display for Report {
             Err(failure) => return failure.fmt(f),
         };
         let ms = |us: Option<u64>| us.unwrap_or(0) as f64 / 1000.0;
-        let Phases { connect_us, associate_us, echo_us } = self.phases;
-        let (connect, associate, echo) = (ms(connect_us), ms(associate_us), ms(echo_us));
-        write!(f, "answers C-ECHO in {:.0} ms ", connect + associate + echo)?;
-        write!(f, "(connect {connect:.1} ms, associate {associate:.1} ms, echo {echo:.1} ms; ")?;
+        let Phases { connect_us, tls_us, associate_us, echo_us } = self.phases;
+        let (connect, tls, associate, echo) = (ms(connect_us), ms(tls_us), ms(associate_us), ms(echo_us));
+        write!(f, "answers C-ECHO in {:.0} ms ", connect + tls + associate + echo)?;
+        write!(f, "(connect {connect:.1} ms, ")?;
+        if tls_us.is_some() {
+            write!(f, "TLS {tls:.1} ms, ")?;
+        }
+        write!(f, "associate {associate:.1} ms, echo {echo:.1} ms; ")?;
         let name =
             identity.implementation_version_name.as_ref().or(identity.implementation_class_uid.as_ref());
-        write!(f, "{})", name.map_or("says nothing of itself", String::as_str))
+        write!(f, "{})", name.map_or("says nothing of itself", String::as_str))?;
+        match identity.certificate_days(self.when) {
+            Some(days) if days < EXPIRY_WARNING_DAYS => write!(f, "; its certificate ends in {days} days"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -126,7 +151,12 @@ mod tests {
             address: "10.20.0.11".parse().unwrap(),
             port: 104,
             when: jiff::Timestamp::UNIX_EPOCH,
-            phases: Phases { connect_us: Some(300), associate_us: Some(2100), echo_us: Some(43_600) },
+            phases: Phases {
+                connect_us: Some(300),
+                tls_us: None,
+                associate_us: Some(2100),
+                echo_us: Some(43_600),
+            },
             outcome,
         }
     }
@@ -136,6 +166,7 @@ mod tests {
             implementation_class_uid: Some("1.2.276.0.7230010.3.0.3.6.7".into()),
             implementation_version_name: Some("OFFIS_DCMTK_367".into()),
             max_pdu: Some(16_384),
+            certificate: None,
         }
     }
 

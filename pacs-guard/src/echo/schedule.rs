@@ -115,6 +115,7 @@ mod tests {
             port: 1,
             called: name.into(),
             calling: "PACSGUARD".into(),
+            tls: None,
         };
         ScheduledPeer { target, every: Some(Duration::from_secs(60)), do_not_probe }
     }

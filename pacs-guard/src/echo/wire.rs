@@ -4,10 +4,8 @@
 //! by what the peer states beyond it.
 
 use dicom_ul::{Pdu, pdu::ReadError, read_pdu};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{
     failure::{ContextFault, Failure, GarbageSign, Limit, Phase},
@@ -31,25 +29,27 @@ const ABORT: u8 = 7;
 const ABORT_PDU: [u8; 10] = [ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 const RELEASE_RQ_PDU: [u8; 10] = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 
+/// TCP, or TLS over it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// A connection to a peer and what the peer may still send over it.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     pdus_left: u32,
     bytes_left: usize,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a
-        // way that the next write does not tell better.
-        let _ = stream.set_nodelay(true);
-        Self { stream, pdus_left: MAX_PDUS, bytes_left: MAX_BYTES }
+    pub(super) fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), pdus_left: MAX_PDUS, bytes_left: MAX_BYTES }
     }
 
     /// Sends bytes. A failed write is not the last word: a peer that rejects or aborts may close before it
     /// has read, and why it did is still there to be read. So the error is left for the read that follows.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// The next PDU with its type. A-ASSOCIATE-RJ and A-ABORT come back as the failures that they are.
@@ -109,8 +109,8 @@ impl Wire {
     }
 
     /// Tells the peer that the association is over, if that can be done without waiting, and hangs up.
-    pub(super) fn abort(self) {
-        let _ = self.stream.try_write(&ABORT_PDU);
+    pub(super) fn abort(mut self) {
+        let _ = self.send(&ABORT_PDU).now_or_never();
     }
 }
 

@@ -130,5 +130,25 @@ mapping! {
         every: Option<At<Text<'a>>>,
         /// Never ask this peer: its site or vendor forbids it.
         do_not_probe: Option<At<Text<'a>>>,
+        /// Ask over TLS (DICOM PS3.15 annex B). Left out: in clear.
+        tls: Option<At<RawTls<'a>>>,
+    }
+}
+
+mapping! {
+    /// How a peer is asked over TLS. The files are read each time that it is asked.
+    RawTls<'a> {
+        /// Absolute path of a PEM file: the authorities that the peer's certificate must come from, or that
+        /// very certificate.
+        ca: Option<At<Text<'a>>>,
+        /// Absolute path of a PEM file: the certificate chain to show to a peer that asks for one.
+        certificate: Option<At<Text<'a>>>,
+        /// Absolute path of a PEM file: the private key of `certificate`.
+        key: Option<At<Text<'a>>>,
+        /// The name that the peer's certificate must hold: its address if left out. Not looked at where `ca`
+        /// holds that very certificate.
+        server_name: Option<At<Text<'a>>>,
+        /// The oldest version of TLS to speak: 1.2 if left out.
+        min_version: Option<At<Text<'a>>>,
     }
 }

@@ -98,6 +98,10 @@ pub enum Fault {
     NoOffset { found: Quoted },
     #[error("control characters have no place in a description")]
     Description,
+    #[error("{found} is not an absolute path")]
+    Path { found: Quoted },
+    #[error("{found} is neither a DNS name nor an address, so no certificate can hold it")]
+    ServerName { found: Quoted },
 
     #[error("{what} {name} is here twice")]
     DuplicateName { what: &'static str, name: Quoted },
@@ -129,6 +133,8 @@ pub enum Fault {
     Contradiction { key: String, here: Quoted, there: Quoted },
     #[error("{prefix} lies in segments with more than {most} different ends")]
     TooManyEnds { prefix: IpNet, most: usize },
+    #[error("`{there}` says nothing without `{missing}`")]
+    TlsPair { there: &'static str, missing: &'static str },
     #[error("{count} more errors are not shown")]
     MoreErrors { count: usize },
 
@@ -199,6 +205,8 @@ impl Fault {
             Self::Description => ("PG0216", "description"),
             Self::NotATime { .. } => ("PG0217", "not-a-time"),
             Self::NoOffset { .. } => ("PG0218", "no-offset"),
+            Self::Path { .. } => ("PG0219", "path"),
+            Self::ServerName { .. } => ("PG0220", "server-name"),
             Self::DuplicateName { .. } => ("PG0301", "duplicate-name"),
             Self::TooMany { .. } => ("PG0302", "too-many"),
             Self::PortTaken { .. } => ("PG0303", "port-taken"),
@@ -214,6 +222,7 @@ impl Fault {
             Self::Redeclared { .. } => ("PG0313", "redeclared"),
             Self::Contradiction { .. } => ("PG0314", "contradiction"),
             Self::TooManyEnds { .. } => ("PG0315", "too-many-ends"),
+            Self::TlsPair { .. } => ("PG0316", "tls-pair"),
             Self::MoreErrors { .. } => ("PG0399", "more-errors"),
             Self::RepeatedPrefix { .. } => ("PG0901", "repeated-prefix"),
             Self::EveryAddress { .. } => ("PG0902", "every-address"),
@@ -292,6 +301,8 @@ impl Fault {
             }
             Self::TooManyEnds { .. } => "let some of these segments end at the same time".to_owned(),
             Self::Ended { .. } => "take it out of the policy, or give it a later `until`".to_owned(),
+            Self::Path { .. } => "write it from the root on, such as /etc/pacs-guard/tls/ca.pem".to_owned(),
+            Self::TlsPair { .. } => "a client shows a certificate and proves that it has its key".to_owned(),
             Self::ManagementPort => {
                 "if that is what you want, write `allow_management_port: true` at the top".to_owned()
             }

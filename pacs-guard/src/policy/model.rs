@@ -145,8 +145,34 @@ pub struct Peer {
     pub every: Option<Duration>,
     /// The site or vendor forbids probing: never asked, shown as `do-not-probe`.
     pub do_not_probe: bool,
+    /// How it is asked over TLS; `None` means in clear.
+    pub tls: Option<PeerTls>,
     /// Where the file declares it.
     pub place: Place,
+}
+
+/// How a peer is asked over TLS (DICOM PS3.15 annex B). Every path is absolute and leads to PEM text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerTls {
+    /// The authorities that are trusted for this peer, or its very certificate.
+    pub ca: PathBuf,
+    /// Certificate chain and private key for a peer that asks who we are.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name that its certificate must hold, a DNS name or an address; `None` means its address.
+    pub server_name: Option<String>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// A place in a policy file, for people: both numbers count from 1.

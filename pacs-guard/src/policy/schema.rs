@@ -7,8 +7,8 @@ use pacs_guard_common::packet::Cause;
 use serde_json::{Map, Value, json};
 
 use super::{
-    document::{Document, Mapping, RawPeer, RawSegment, RawService},
-    value::{ACTIONS, MODES, REFUSALS, TRANSPORTS},
+    document::{Document, Mapping, RawPeer, RawSegment, RawService, RawTls},
+    value::{ACTIONS, MODES, REFUSALS, TLS_VERSIONS, TRANSPORTS},
 };
 
 /// The JSON Schema (draft 2020-12) of policy version 1.
@@ -70,6 +70,18 @@ fn peer(key: &str) -> Value {
         "ae_title" | "calling_ae_title" => ae_title,
         "every" => json!({ "type": "string", "pattern": "^[1-9][0-9]*[smh]$" }),
         "do_not_probe" => json!({ "type": "boolean" }),
+        "tls" => object::<RawTls<'_>>(&["ca"], tls),
+        _ => json!(false),
+    }
+}
+
+fn tls(key: &str) -> Value {
+    match key {
+        "ca" | "certificate" | "key" => json!({ "type": "string", "pattern": "^/" }),
+        "server_name" => json!({ "type": "string", "minLength": 1 }),
+        // Without quotes, a version is a number to YAML.
+        "min_version" => json!({ "enum": TLS_VERSIONS.map(|(word, _)| word).into_iter().map(Value::from)
+            .chain([json!(1.2), json!(1.3)]).collect::<Vec<_>>() }),
         _ => json!(false),
     }
 }

@@ -80,6 +80,12 @@ macro_rules! mapping {
             }
         }
 
+        impl<'de: $life, $life> Field<'de> for Option<At<$name<$life>>> {
+            fn read<M: MapAccess<'de>>(map: &mut M, _: &mut Vec<Slip>) -> Result<Self, M::Error> {
+                map.next_value().map(Some)
+            }
+        }
+
         impl InFile for $name<'_> {
             fn put_in(&mut self, file: u16) -> usize {
                 for slip in &mut self.slips {

@@ -1,13 +1,14 @@
 //! Single values of a policy, from text to meaning. Prefixes have a file of their own.
 
-use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use jiff::{Timestamp, civil::DateTime};
 use pacs_guard_common::packet::Cause;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{
     fault::{Fault, Quoted, nearest},
-    model::{Mode, Transport, UnparsedAction},
+    model::{Mode, TlsVersion, Transport, UnparsedAction},
     prefix,
 };
 
@@ -59,6 +60,33 @@ pub(super) const REFUSALS: [(&str, bool); 2] = [("drop", false), ("reset", true)
 /// The words of `unparsed`.
 pub(super) const ACTIONS: [(&str, UnparsedAction); 2] =
     [("drop", UnparsedAction::Drop), ("pass", UnparsedAction::Pass)];
+
+/// The words of `min_version`.
+pub(super) const TLS_VERSIONS: [(&str, TlsVersion); 2] =
+    [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+
+/// `1.2` or `1.3`.
+pub(super) fn tls_version(text: &str) -> Result<TlsVersion, Fault> {
+    word(text, &TLS_VERSIONS)
+}
+
+/// A path that means the same file to every process.
+pub(super) fn path(text: &str) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() && !text.contains(char::is_control) {
+        Ok(path)
+    } else {
+        Err(Fault::Path { found: Quoted::new(text) })
+    }
+}
+
+/// A name that a certificate can hold.
+pub(super) fn server_name(text: &str) -> Result<String, Fault> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Fault::ServerName { found: Quoted::new(text) }),
+    }
+}
 
 /// `audit` or `enforce`.
 pub(super) fn mode(text: &str) -> Result<Mode, Fault> {

@@ -40,6 +40,7 @@ pub fn target(at: SocketAddr) -> Target {
         port: at.port(),
         called: "CT1".into(),
         calling: "PACSGUARD".into(),
+        tls: None,
     }
 }
 

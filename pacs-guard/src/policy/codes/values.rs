@@ -53,4 +53,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         "    services: [web]\n    until: 2100-03-01T00:00:00+01:00",
         "The same date and time come at another moment in each time zone, and a server's own zone may be another than \
          its admin's. `Z` stands for UTC."),
+    repaired("PG0219", "every: 5m", "tls: { ca: ca.pem }", "tls: { ca: /etc/pacs-guard/tls/ca.pem }",
+        "The daemon and the command line start in different folders, so a path that begins nowhere would lead them to \
+         different files."),
+    repaired("PG0220", "every: 5m", "tls: { ca: /etc/pacs-guard/tls/ca.pem, server_name: \"CT 1\" }",
+        "tls: { ca: /etc/pacs-guard/tls/ca.pem, server_name: ct1.example.org }",
+        "The peer's certificate is asked whether it holds this name, as a DNS name or as an address. It is never \
+         looked up."),
 ];

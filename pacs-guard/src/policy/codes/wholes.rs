@@ -61,6 +61,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     until: 2100-01-08T00:00:00Z",
         "Each end is one more step for the kernel with each packet, so their number is bounded. Sources in one segment, or \
          in several that end together, take one step."),
+    repaired("PG0316", "every: 5m", "tls: { ca: /etc/pacs-guard/tls/ca.pem, key: /etc/pacs-guard/tls/key.pem }",
+        "tls: { ca: /etc/pacs-guard/tls/ca.pem, certificate: /etc/pacs-guard/tls/cert.pem, key: /etc/pacs-guard/tls/key.pem }",
+        "A peer that asks who we are is shown a certificate, and a proof that we hold its private key. One without the \
+         other proves nothing."),
     Entry {
         code: "PG0399",
         meaning: "The first 200 errors are shown. So many usually have one cause, such as a list of another format.",

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use super::{Names, Owner, named, take};
 use crate::policy::{
-    document::{At, Mark, RawPeer},
+    document::{At, Mark, RawPeer, RawTls},
     fault::Fault,
     findings::Findings,
-    model::Peer,
+    model::{Peer, PeerTls, TlsVersion},
     prefix::Cover,
     value,
 };
@@ -57,6 +57,7 @@ impl Peers {
             let calling = raw.calling_ae_title.as_ref().and_then(|at| take(at, value::ae_title, found));
             let every = raw.every.as_ref().and_then(|at| take(at, value::interval, found));
             let do_not_probe = raw.do_not_probe.as_ref().and_then(|at| take(at, value::flag, found));
+            let tls = raw.tls.as_ref().map(|at| tls(at, found));
             let Some((address, address_at)) = address.zip(address_at) else {
                 continue;
             };
@@ -68,12 +69,16 @@ impl Peers {
                 calling_ae_title: calling.unwrap_or_else(|| CALLING_AE_TITLE.to_owned()),
                 every,
                 do_not_probe: do_not_probe.unwrap_or(false),
+                tls,
                 place: found.place(owner.mark),
             };
             peers.push(Candidate { peer, address: address_at.mark, met: false });
         }
         for at in written.into_iter().take(MAX_PEERS) {
             found.book(at.value.slips);
+            if let Some(tls) = at.value.tls {
+                found.book(tls.value.slips);
+            }
         }
         Self { peers, doubtful }
     }
@@ -96,5 +101,32 @@ impl Peers {
             }
         }
         self.peers.into_iter().map(|candidate| candidate.peer).collect()
+    }
+}
+
+fn tls(at: &At<RawTls<'_>>, found: &mut Findings<'_>) -> PeerTls {
+    let raw = &at.value;
+    let owner = Owner::unnamed(at.mark, "this `tls`", &raw.slips);
+    let ca = owner.require(raw.ca.as_ref(), "ca", found);
+    let ca = ca.and_then(|at| take(at, value::path, found));
+    for (one, there, other, missing) in [
+        (&raw.certificate, "certificate", &raw.key, "key"),
+        (&raw.key, "key", &raw.certificate, "certificate"),
+    ] {
+        if let (Some(one), None) = (one, other)
+            && raw.slips.is_empty()
+        {
+            found.push(one.mark, Fault::TlsPair { there, missing });
+        }
+    }
+    let certificate = raw.certificate.as_ref().and_then(|at| take(at, value::path, found));
+    let key = raw.key.as_ref().and_then(|at| take(at, value::path, found));
+    let server_name = raw.server_name.as_ref().and_then(|at| take(at, value::server_name, found));
+    let min_version = raw.min_version.as_ref().and_then(|at| take(at, value::tls_version, found));
+    PeerTls {
+        ca: ca.unwrap_or_default(),
+        client: certificate.zip(key),
+        server_name,
+        min_version: min_version.unwrap_or(TlsVersion::Tls12),
     }
 }
