@@ -5,6 +5,7 @@
 //! [`observe`] words it for monitoring.
 //! [`doctor`] judges the [`host`] that all of it runs on.
 
+pub mod archive;
 pub mod boot_time;
 pub mod capture;
 pub mod cli;

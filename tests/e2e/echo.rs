@@ -22,18 +22,15 @@ fn the_status_shows_what_a_peer_answered() {
     site.write(&(policy("enforce", &[&site.modality]) + &peers));
     let mut daemon = site.start(&[]);
     wait_for("both peers in the status", PATIENCE, || {
-        Ok(site.status()["daemon"]["echo"].as_array().unwrap().len() == 2)
+        Ok(site.status()["daemon"]["peers"].as_array().unwrap().iter().all(|peer| peer["asked"] != 0))
     })
     .unwrap();
     let status = site.status();
-    let echo = &status["daemon"]["echo"];
-    assert_eq!(echo[0]["peer"], "CT1");
-    assert_eq!(echo[0]["identity"]["implementation_version_name"], "OFFIS_DCMTK_367", "{echo}");
-    assert_eq!(
-        (&echo[1]["peer"], &echo[1]["failure"]["kind"]),
-        (&"gone".into(), &"refused".into()),
-        "{echo}"
-    );
+    let peers = &status["daemon"]["peers"];
+    assert_eq!(peers[0]["peer"], "CT1");
+    assert_eq!(peers[0]["last"]["identity"]["implementation_version_name"], "OFFIS_DCMTK_367", "{peers}");
+    assert!(peers[0]["last_success"].is_string() && peers[0]["baseline_since"].is_string(), "{peers}");
+    assert_eq!((&peers[1]["peer"], &peers[1]["failures"]["refused"]), (&"gone".into(), &1.into()), "{peers}");
     let words = site.ask(&["status"]).stdout;
     assert!(words.contains("CT1  answers") && words.contains("gone  fails"), "{words}");
 
@@ -51,4 +48,53 @@ fn the_status_shows_what_a_peer_answered() {
     assert_eq!(done.status.code(), Some(1));
     assert!(done.stderr.contains("CT9") && done.stderr.contains("CT1, gone"), "{}", done.stderr);
     assert!(fs::exists(site.pins()).unwrap(), "enforcement is still on");
+}
+
+#[test]
+fn a_peer_that_changes_is_told_until_it_is_accepted() {
+    let site = Site::new();
+    let spawn = |max_pdu: &str| {
+        let mut command = site.modality.command("storescp");
+        command.args(["-aet", "CT1", "-pdu", max_pdu, &DICOM.to_string()]);
+        let mut peer = site.modality.spawn("storescp", command).unwrap();
+        site.modality.wait_listening(DICOM, &mut peer).unwrap();
+        peer
+    };
+    let heard = || {
+        wait_for("the peer to be asked", PATIENCE, || Ok(site.status()["daemon"]["peers"][0]["asked"] != 0))
+            .unwrap();
+        site.status()["daemon"]["peers"][0].clone()
+    };
+    let peers = format!(
+        "peers:\n  - {{ name: CT1, address: {}, port: {DICOM}, ae_title: CT1, every: 10s }}\n",
+        site.modality.addr4()
+    );
+    site.write(&(policy("enforce", &[&site.modality]) + &peers));
+    let before = spawn("16384");
+    let mut daemon = site.start(&[]);
+    let peer = heard();
+    assert_eq!(peer["drift"].as_array().unwrap().len(), 0, "{peer}");
+    assert!(daemon.log().contains("peer CT1 is heard for the first time"), "{}", daemon.log());
+    assert!(site.ask(&["peer", "accept", "CT1"]).stdout.contains("there is nothing to accept"));
+    assert!(daemon.stop().unwrap().success());
+    drop(before);
+
+    let _after = spawn("32768");
+    let mut daemon = site.start(&[]);
+    let peer = heard();
+    assert_eq!(
+        (&peer["drift"][0]["was"], &peer["drift"][0]["is"]),
+        (&"16384".into(), &"32768".into()),
+        "{peer}"
+    );
+    let change = "maximum PDU length was 16384, is 32768";
+    assert!(daemon.log().contains(change) && site.ask(&["status"]).stdout.contains(change));
+    assert!(site.ask(&["peers"]).stdout.contains("1 change"), "{}", site.ask(&["peers"]).text());
+    let done = site.ask(&["peer", "accept", "CT1"]);
+    assert!(done.success() && done.stdout.contains(change), "{}", done.text());
+    assert_eq!(site.status()["daemon"]["peers"][0]["drift"].as_array().unwrap().len(), 0);
+    assert_eq!(site.ask(&["peer", "accept", "CT9"]).status.code(), Some(1));
+    // Without a daemon, by hand.
+    assert!(daemon.stop().unwrap().success());
+    assert!(site.ask(&["peer", "accept", "CT1"]).stdout.contains("there is nothing to accept"));
 }

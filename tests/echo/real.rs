@@ -115,7 +115,7 @@ async fn dcmtk_storescp_that_wants_tls_is_no_success() {
     stop(child).await;
 }
 
-async fn orthanc(folder: &Path, settings: serde_json::Value) -> (Child, Target) {
+pub(crate) async fn orthanc(folder: &Path, settings: serde_json::Value) -> (Child, Target) {
     let port = free_port();
     let mut all = serde_json::json!({
         "DicomPort": port, "HttpServerEnabled": false, "StorageDirectory": "db", "IndexDirectory": "db",

@@ -1,6 +1,9 @@
 //! The words of the command line.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -79,6 +82,13 @@ pub(super) enum Verb {
     Events(Events),
     /// Ask DICOM peers for a C-ECHO now
     Echo(Echo),
+    /// Show how the policy's peers stand: last answer, what they say of themselves, certificates
+    Peers,
+    /// Accept a change of a peer
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Show what a stranger could do who has reached the archive on this host; asks for no patient data
+    AuditArchive(AuditArchive),
     /// Say what happens to a packet, and which line of the policy decides
     Explain(Explain),
     /// Say what of this host is in the way of a policy, and what leads round it; changes nothing
@@ -217,6 +227,38 @@ pub(super) struct Echo {
     /// Longest time for one peer, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
     pub(super) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArchive {
+    /// Where it listens, an address of this host; without it, every protected port that somebody listens on
+    #[arg(value_name = "ADDRESS:PORT")]
+    pub(super) address: Option<SocketAddr>,
+
+    /// The archive's own AE title: also try what a stranger gets who knows it
+    #[arg(long, value_name = "AE")]
+    pub(super) called: Option<String>,
+
+    /// The port is meant to take TLS only; so it is where it is 2762 or its service has `tls` in its name
+    #[arg(long)]
+    pub(super) tls: bool,
+
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
+
+    /// Longest time for one association, in seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
+    pub(super) timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Peer {
+    /// Take what a peer says of itself now as its baseline
+    Accept {
+        /// The peer's name in the policy
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

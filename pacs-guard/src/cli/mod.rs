@@ -1,6 +1,7 @@
 //! The command line: one verb a file.
 
 mod args;
+mod audit_archive;
 mod change;
 mod check;
 mod check_nagios;
@@ -12,6 +13,7 @@ mod events;
 mod explain;
 mod help;
 mod history;
+mod peers;
 mod plan;
 mod restore;
 mod run;
@@ -86,6 +88,9 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::CheckNagios(verb) => check_nagios::run(args, verb),
         Verb::Events(verb) => events::run(args, verb),
         Verb::Echo(verb) => echo::run(args, verb),
+        Verb::AuditArchive(verb) => audit_archive::run(args, verb),
+        Verb::Peers => peers::run(args),
+        Verb::Peer(verb) => peers::accept(args, verb),
         Verb::Explain(verb) => explain::run(args, verb),
         Verb::Reload => change::run(args, &Change::Reload),
         Verb::Plan(verb) => plan::run(args, verb),

@@ -196,10 +196,9 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
         };
         line("change", format!("{}  {text}", change.at.strftime("%F %TZ")));
     }
-    for report in &daemon.echo {
-        let text = |key: &str| report.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();
-        let answer =
-            if report.get("identity").is_some() { styled(GOOD, "answers") } else { styled(BAD, "fails") };
-        line("echo", format!("{}  {answer}  {}", text("peer"), text("when")));
+    for peer in &daemon.peers {
+        for text in super::peers::status_lines(peer) {
+            line("peer", text);
+        }
     }
 }

@@ -28,8 +28,8 @@ pub struct DaemonStatus {
     pub file_differs: Option<bool>,
     /// The last change.
     pub last_change: Option<ChangeReport>,
-    /// The last C-ECHO of each peer that was asked.
-    pub echo: Vec<Value>,
+    /// How each peer of the policy stands: [`crate::echo::Standing`].
+    pub peers: Vec<Value>,
     /// What came of changes and echoes since it started.
     #[serde(default)]
     pub tally: Tally,
@@ -67,6 +67,13 @@ pub enum Change {
     },
     /// End a bypass before its time.
     EndBypass,
+}
+
+/// Takes what a peer says of itself now as its baseline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AcceptPeer {
+    /// The peer's name.
+    pub peer: String,
 }
 
 /// How a change went.

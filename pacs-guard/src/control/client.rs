@@ -17,7 +17,8 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
+use crate::echo::Accepted;
 
 /// Why the daemon did not answer.
 #[derive(Debug, Error)]
@@ -88,6 +89,12 @@ impl Client {
     /// The sources lately seen, the ones that were let in first.
     pub async fn seen(self) -> Result<Vec<SeenRecord>, ClientError> {
         self.json(Method::GET, "/v1/seen", Vec::new()).await
+    }
+
+    /// Accepts a peer as it is now.
+    pub async fn accept_peer(self, name: &str) -> Result<Accepted, ClientError> {
+        let body = serde_json::to_vec(&AcceptPeer { peer: name.to_owned() })?;
+        self.json(Method::POST, "/v1/peer/accept", body).await
     }
 
     /// The kept events, and then, unless only they are wanted, the ones to come.

@@ -22,14 +22,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, broadcast, mpsc, oneshot},
     time::timeout,
 };
 
-use super::{Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
+use crate::{echo::Accepted, state::StateError};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {
@@ -39,6 +40,8 @@ pub enum Request {
     Change(Change, oneshot::Sender<ChangeReport>),
     /// The sources lately seen; in words, why they can't be read.
     Seen(oneshot::Sender<Result<Vec<SeenRecord>, String>>),
+    /// Accept a peer as it is now.
+    AcceptPeer(String, oneshot::Sender<Result<Accepted, StateError>>),
     /// The kept events, and the stream of the ones to come.
     Events(oneshot::Sender<EventFeed>),
 }
@@ -114,6 +117,7 @@ pub async fn serve(listener: UnixListener, control: Control) {
         .route("/v1/status", get(status))
         .route("/v1/change", post(change))
         .route("/v1/seen", get(seen))
+        .route("/v1/peer/accept", post(accept_peer))
         .route("/v1/events", get(events))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(control);
@@ -170,21 +174,29 @@ async fn status(State(control): State<Control>) -> Result<Json<DaemonStatus>, St
     ask(&control, Request::Status).await.map(Json)
 }
 
+/// What a caller who may change things wants, if it says so in time.
+async fn order<T: DeserializeOwned>(
+    caller: Caller,
+    request: extract::Request,
+    refusal: &'static str,
+) -> Result<T, Response> {
+    if !caller.may_change() {
+        return Err((StatusCode::FORBIDDEN, refusal).into_response());
+    }
+    match timeout(PATIENCE, Json::from_request(request, &())).await {
+        Ok(Ok(Json(order))) => Ok(order),
+        Ok(Err(rejection)) => Err(rejection.into_response()),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the request did not come to its end").into_response()),
+    }
+}
+
 async fn change(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     request: extract::Request,
-) -> Response {
-    if !caller.may_change() {
-        return (StatusCode::FORBIDDEN, "only root may change what is in force").into_response();
-    }
-    match timeout(PATIENCE, Json::from_request(request, &())).await {
-        Ok(Ok(Json(change))) => {
-            ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response()
-        }
-        Ok(Err(rejection)) => rejection.into_response(),
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request did not come to its end").into_response(),
-    }
+) -> Result<Response, Response> {
+    let change = order(caller, request, "only root may change what is in force").await?;
+    Ok(ask(&control, |reply| Request::Change(change, reply)).await.map(Json).into_response())
 }
 
 async fn seen(State(control): State<Control>) -> Response {
@@ -193,6 +205,19 @@ async fn seen(State(control): State<Control>) -> Response {
         Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
         Err(status) => status.into_response(),
     }
+}
+
+async fn accept_peer(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    request: extract::Request,
+) -> Result<Response, Response> {
+    let AcceptPeer { peer } = order(caller, request, "only root may accept a peer").await?;
+    Ok(match ask(&control, |reply| Request::AcceptPeer(peer, reply)).await {
+        Ok(Ok(accepted)) => Json(accepted).into_response(),
+        Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()).into_response(),
+        Err(status) => status.into_response(),
+    })
 }
 
 #[derive(Deserialize)]

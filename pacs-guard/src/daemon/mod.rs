@@ -8,13 +8,12 @@ mod file_watch;
 mod fit;
 mod put;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use pacs_guard_common::abi::Event;
 use sd_notify::NotifyState;
-use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -24,9 +23,10 @@ use tokio::{
 use crate::{
     control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request, SeenRecord},
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
-    echo::{Report, Schedule, ScheduledPeer},
+    echo::{Accepted, Baselines, Report, Schedule, ScheduledPeer, Standings, in_words},
     observe::{self, MetricsAddress, Tally},
     policy::{self, model::Policy},
+    state::StateError,
 };
 use enforcement::Enforcement;
 use event_log::EventLog;
@@ -91,14 +91,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (send_report, mut reports) = mpsc::channel(16);
     tokio::spawn(Schedule::default().run(watched, send_report));
 
-    let mut daemon = Daemon {
-        started: Timestamp::now(),
-        last_change: None,
-        tried,
-        echo: BTreeMap::new(),
-        tally: Tally::default(),
-        options,
-    };
+    let mut daemon = Daemon::new(options, enforcement.policy(), tried);
     let mut looks = interval(Duration::from_secs(1));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     notify(NotifyState::Ready);
@@ -114,7 +107,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = looks.tick(), if enforcement.is_to_end() => enforcement.look(),
             () = ended(enforcement.end()) => {
                 enforcement.expire().await;
-                peers.send_replace(scheduled(enforcement.policy()));
+                daemon.follow(enforcement.policy(), &peers);
             }
             Some(request) = requests.recv() => match request {
                 // An asker that is gone needs no answer.
@@ -129,10 +122,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                         reply.send(SeenRecord::read(&pins).map_err(|why| why.to_string())).ok();
                     });
                 }
+                Request::AcceptPeer(name, reply) => { reply.send(daemon.accept(&name)).ok(); }
                 Request::Events(reply) => { reply.send(event_log.open()).ok(); }
             },
             Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
-            Some(report) = reports.recv() => daemon.heard(&report),
+            Some(report) = reports.recv() => daemon.heard(report),
             // Said by this loop and by nobody else: a daemon whose loop hangs is started again.
             Some(_) = tick(&mut watchdog) => notify(NotifyState::Watchdog),
         }
@@ -156,12 +150,48 @@ struct Daemon {
     last_change: Option<ChangeReport>,
     /// The hash of the files as the watch saw them last; `None` where they could not be read.
     tried: Option<String>,
-    echo: BTreeMap<String, Value>,
+    baselines: Baselines,
+    peers: Standings,
     tally: Tally,
     options: Options,
 }
 
 impl Daemon {
+    fn new(options: Options, policy: &Policy, tried: Option<String>) -> Self {
+        // Enforcement never depends on what is known of peers.
+        let baselines = Baselines::open(&options.state_dir).unwrap_or_else(|why| {
+            tracing::error!("what the peers said of themselves is not known, and not kept: {why}");
+            Baselines::default()
+        });
+        let mut peers = Standings::default();
+        peers.follow(&policy.peers, &baselines);
+        Self {
+            started: Timestamp::now(),
+            last_change: None,
+            tried,
+            baselines,
+            peers,
+            tally: Tally::default(),
+            options,
+        }
+    }
+
+    /// Asks and shows the peers of a policy from now on.
+    fn follow(&mut self, policy: &Policy, schedule: &watch::Sender<Arc<[ScheduledPeer]>>) {
+        schedule.send_replace(scheduled(policy));
+        self.peers.follow(&policy.peers, &self.baselines);
+        self.tally.keep_peers(|name| policy.peers.iter().any(|peer| peer.name == name));
+    }
+
+    fn accept(&mut self, name: &str) -> Result<Accepted, StateError> {
+        let accepted = self.baselines.accept(name, Timestamp::now())?;
+        self.peers.compare(name, &self.baselines);
+        if let Accepted::Changed(changes) = &accepted {
+            tracing::info!("peer {name} is accepted as it is: {}", in_words(changes));
+        }
+        Ok(accepted)
+    }
+
     async fn change(
         &mut self,
         enforcement: &mut Enforcement,
@@ -170,10 +200,9 @@ impl Daemon {
     ) -> ChangeReport {
         let result = enforcement.change(change.clone()).await;
         tell(&result);
-        peers.send_replace(scheduled(enforcement.policy()));
+        self.follow(enforcement.policy(), peers);
         let report = ChangeReport { at: Timestamp::now(), result };
         self.tally.change(&change, &report);
-        self.tally.keep_peers(|name| enforcement.policy().peers.iter().any(|peer| peer.name == name));
         self.last_change = Some(report.clone());
         report
     }
@@ -199,18 +228,20 @@ impl Daemon {
             policy_file: self.options.policy.display().to_string(),
             file_differs: enforcement.file_differs(),
             last_change: self.last_change.clone(),
-            echo: self.echo.values().cloned().collect(),
+            peers: self.peers.iter().map(|peer| serde_json::to_value(peer).unwrap_or_default()).collect(),
             tally: self.tally.clone(),
         }
     }
 
-    fn heard(&mut self, report: &Report) {
+    fn heard(&mut self, report: Report) {
         match report.outcome {
             Ok(_) => tracing::info!("{report}"),
             Err(_) => tracing::warn!("{report}"),
         }
-        self.tally.echo(report);
-        self.echo.insert(report.peer.clone(), serde_json::to_value(report).unwrap_or_default());
+        self.tally.echo(&report);
+        for warning in self.peers.hear(report, &mut self.baselines) {
+            tracing::warn!("{warning}");
+        }
     }
 
     fn end(&self, enforcement: &Enforcement) -> anyhow::Result<()> {

@@ -4,22 +4,27 @@
 //! `command` set made by hand; the answer is a [`Report`] that holds an [`Identity`] or a [`Failure`]. `plan`
 //! says who is due, [`Schedule`] asks them.
 
+mod baseline;
 pub mod command;
 mod failure;
+mod negotiate;
 mod plan;
 mod printable;
 mod probe;
 mod refusal;
 mod report;
 mod schedule;
+mod standing;
 mod tls;
 mod wire;
 
+pub use baseline::{Accepted, Baseline, Baselines, Change, Drift, Heard};
 pub use failure::{ContextFault, Failure, GarbageSign, Limit, Phase, Surprise};
 pub use plan::{MIN_INTERVAL, ScheduledPeer};
 pub use printable::Printable;
-pub use probe::{Target, probe};
+pub use probe::{Target, negotiate, probe};
 pub use refusal::{Abort, Rejection};
 pub use report::{EXPIRY_WARNING_DAYS, Identity, Phases, Report};
 pub use schedule::{Schedule, probe_all};
+pub use standing::{Standing, Standings, in_words};
 pub use tls::{Certificate, TlsFault};

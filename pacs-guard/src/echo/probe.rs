@@ -7,11 +7,7 @@ use std::{
 
 use dicom_ul::{
     Pdu,
-    pdu::{
-        AssociationAC, AssociationRQ, PDataValue, PDataValueType, PresentationContextProposed,
-        PresentationContextResultReason as ContextResult, UserVariableItem,
-    },
-    write_pdu,
+    pdu::{PDataValue, PDataValueType},
 };
 use tokio::{
     net::TcpStream,
@@ -21,29 +17,19 @@ use tokio::{
 use super::{
     command::{ECHO_RSP, VERIFICATION, echo_request, parse_echo_response},
     failure::{ContextFault, Failure, GarbageSign, Limit, Phase, Surprise},
-    printable::Printable,
+    negotiate::{Answer, context_id, encode, read_answer, request},
     report::{Identity, Phases, Report},
-    tls::Tls,
-    wire::{MAX_COMMAND, MAX_PDU, Wire},
+    tls::{Certificate, Tls},
+    wire::{MAX_COMMAND, Wire},
 };
 use crate::policy::model::{Peer, PeerTls};
 
-/// Implicit VR Little Endian, the transfer syntax that every peer must know (PS3.5 section 10.1).
-const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
-/// The DICOM application context (PS3.7 annex A.2.1).
-const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
-/// This program's Implementation Class UID, of the UUID form (PS3.5 annex B.2).
-const CLASS_UID: &str = "2.25.67281628028835678550494807420429717733";
-/// At most 16 characters (PS3.7 annex D.3.3.2).
-const VERSION_NAME: &str = "PACS_GUARD";
-/// The one presentation context that is proposed; ids are odd (PS3.8 section 9.3.2.2).
-const CONTEXT: u8 = 1;
+/// The one presentation context of an echo.
+const CONTEXT: u8 = context_id(0);
 /// The one message of an association.
 const MESSAGE: u16 = 1;
 /// How long a peer that has passed may take over A-RELEASE. Many never answer it.
 const RELEASE_WAIT: Duration = Duration::from_millis(500);
-/// Longest text that is kept of what a peer says of itself, in characters: a UID's 64 (PS3.5 section 9.1).
-const MAX_TEXT: usize = 64;
 
 /// A peer to ask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,25 +83,8 @@ pub async fn probe(target: &Target, deadline: Duration) -> Report {
 }
 
 async fn ask(target: &Target, phases: &mut Phases) -> Result<(Identity, Wire), Failure> {
-    let request = association_request(target)?;
-    let tls = target.tls.as_ref().map(|settings| Tls::read(settings, target.address)).transpose()?;
-    let begun = Instant::now();
-    let stream = TcpStream::connect(SocketAddr::new(target.address, target.port))
-        .await
-        .map_err(|error| Failure::from_io(&error, Phase::Connect))?;
-    // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a way that
-    // the next write does not tell better.
-    let _ = stream.set_nodelay(true);
-    phases.connect_us = Some(micros_since(begun));
-    let (mut wire, certificate) = match tls {
-        None => (Wire::new(stream), None),
-        Some(tls) => {
-            let begun = Instant::now();
-            let (stream, certificate) = tls.connect(stream).await?;
-            phases.tls_us = Some(micros_since(begun));
-            (Wire::new(stream), certificate)
-        }
-    };
+    let request = request(target, &[VERIFICATION])?;
+    let (mut wire, certificate) = connect(target, phases).await?;
     match converse(&mut wire, &request, phases).await {
         Ok(identity) => Ok((Identity { certificate, ..identity }, wire)),
         Err(failure) => {
@@ -125,13 +94,70 @@ async fn ask(target: &Target, phases: &mut Phases) -> Result<(Identity, Wire), F
     }
 }
 
+async fn connect(target: &Target, phases: &mut Phases) -> Result<(Wire, Option<Certificate>), Failure> {
+    let tls = target.tls.as_ref().map(|settings| Tls::read(settings, target.address)).transpose()?;
+    let begun = Instant::now();
+    let stream = TcpStream::connect(SocketAddr::new(target.address, target.port))
+        .await
+        .map_err(|error| Failure::from_io(&error, Phase::Connect))?;
+    // Our PDUs are whole writes; waiting for more would only add to what is measured. It can't fail in a way that
+    // the next write does not tell better.
+    let _ = stream.set_nodelay(true);
+    phases.connect_us = Some(micros_since(begun));
+    let Some(tls) = tls else { return Ok((Wire::new(stream), None)) };
+    let begun = Instant::now();
+    let (stream, certificate) = tls.connect(stream).await?;
+    phases.tls_us = Some(micros_since(begun));
+    Ok((Wire::new(stream), certificate))
+}
+
+async fn associate(wire: &mut Wire, request: &[u8], contexts: usize) -> Result<Answer, Failure> {
+    wire.send(request).await;
+    match wire.receive(Phase::Associate).await? {
+        (_, Pdu::AssociationAC(accepted)) => Ok(read_answer(accepted, contexts)),
+        (pdu_type, _) => Err(unexpected(Phase::Associate, Surprise::Pdu { pdu_type })),
+    }
+}
+
+/// Asks what a peer would take, and takes nothing: associates with these abstract syntaxes and releases at once.
+/// No command is sent. `None` in the answer is a context that it accepts.
+///
+/// # Errors
+/// Where there is no association.
+pub async fn negotiate(
+    target: &Target,
+    syntaxes: &[&str],
+    deadline: Duration,
+) -> Result<Vec<Option<ContextFault>>, Failure> {
+    let mut phases = Phases::default();
+    let asked = timeout(deadline, async {
+        let request = request(target, syntaxes)?;
+        let (mut wire, _) = connect(target, &mut phases).await?;
+        match associate(&mut wire, &request, syntaxes.len()).await {
+            Ok(answer) => Ok((answer, wire)),
+            Err(failure) => {
+                wire.abort();
+                Err(failure)
+            }
+        }
+    });
+    match asked.await {
+        Ok(Ok((answer, wire))) => {
+            let _ = timeout(RELEASE_WAIT, wire.release()).await;
+            Ok(answer.contexts)
+        }
+        Ok(Err(failure)) => Err(failure),
+        Err(_) if phases.connect_us.is_none() => Err(Failure::NoAnswer),
+        Err(_) => Err(Failure::TooSlow { phase: phases.current(target.tls.is_some()) }),
+    }
+}
+
 async fn converse(wire: &mut Wire, request: &[u8], phases: &mut Phases) -> Result<Identity, Failure> {
     let begun = Instant::now();
-    wire.send(request).await;
-    let identity = match wire.receive(Phase::Associate).await? {
-        (_, Pdu::AssociationAC(accepted)) => accept(accepted)?,
-        (pdu_type, _) => return Err(unexpected(Phase::Associate, Surprise::Pdu { pdu_type })),
-    };
+    let Answer { identity, contexts } = associate(wire, request, 1).await?;
+    if let Some(fault) = contexts.into_iter().flatten().next() {
+        return Err(Failure::WrongContext { fault });
+    }
     phases.associate_us = Some(micros_since(begun));
     let begun = Instant::now();
     wire.send(&echo_pdu()?).await;
@@ -173,31 +199,6 @@ async fn receive_command(wire: &mut Wire) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn association_request(target: &Target) -> Result<Vec<u8>, Failure> {
-    let plain = |title: &str| title.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\\');
-    if !plain(&target.called) || !plain(&target.calling) {
-        return Err(Failure::BadTitle);
-    }
-    let request = Pdu::AssociationRQ(AssociationRQ {
-        protocol_version: 1,
-        calling_ae_title: target.calling.clone(),
-        called_ae_title: target.called.clone(),
-        application_context_name: APPLICATION_CONTEXT.into(),
-        presentation_contexts: vec![PresentationContextProposed {
-            id: CONTEXT,
-            abstract_syntax: VERIFICATION.into(),
-            transfer_syntaxes: vec![IMPLICIT_LITTLE_ENDIAN.into()],
-        }],
-        user_variables: vec![
-            UserVariableItem::MaxLength(MAX_PDU),
-            UserVariableItem::ImplementationClassUID(CLASS_UID.into()),
-            UserVariableItem::ImplementationVersionName(VERSION_NAME.into()),
-        ],
-    });
-    // All else in it is constant, so only a title's length can be wrong.
-    encode(&request).ok_or(Failure::BadTitle)
-}
-
 fn echo_pdu() -> Result<Vec<u8>, Failure> {
     let data = PDataValue {
         presentation_context_id: CONTEXT,
@@ -206,51 +207,6 @@ fn echo_pdu() -> Result<Vec<u8>, Failure> {
         data: echo_request(MESSAGE),
     };
     encode(&Pdu::PData { data: vec![data] }).ok_or(Failure::Internal)
-}
-
-fn encode(pdu: &Pdu) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    write_pdu(&mut bytes, pdu).ok().map(|()| bytes)
-}
-
-/// Judges the presentation context of an A-ASSOCIATE-AC and takes what the peer says of itself.
-fn accept(accepted: AssociationAC) -> Result<Identity, Failure> {
-    let fault = |fault| Err(Failure::WrongContext { fault });
-    let Some(context) = accepted.presentation_contexts.iter().find(|context| context.id == CONTEXT) else {
-        return fault(ContextFault::Unanswered);
-    };
-    match context.reason {
-        ContextResult::Acceptance => {}
-        ContextResult::UserRejection => return fault(ContextFault::User),
-        ContextResult::NoReason => return fault(ContextFault::Provider),
-        ContextResult::AbstractSyntaxNotSupported => return fault(ContextFault::AbstractSyntax),
-        ContextResult::TransferSyntaxesNotSupported => return fault(ContextFault::TransferSyntaxes),
-    }
-    if unpadded(&context.transfer_syntax) != IMPLICIT_LITTLE_ENDIAN {
-        return fault(ContextFault::TransferSyntax);
-    }
-    let mut identity = Identity::default();
-    for item in accepted.user_variables {
-        match item {
-            UserVariableItem::MaxLength(length) => identity.max_pdu = Some(length),
-            UserVariableItem::ImplementationClassUID(uid) => identity.implementation_class_uid = safe(&uid),
-            UserVariableItem::ImplementationVersionName(name) => {
-                identity.implementation_version_name = safe(&name)
-            }
-            _ => {}
-        }
-    }
-    Ok(identity)
-}
-
-fn safe(text: &str) -> Option<String> {
-    let text: String = unpadded(text).chars().take(MAX_TEXT).collect();
-    (!text.is_empty()).then(|| Printable(&text).to_string())
-}
-
-/// Some peers pad with NUL where the standard wants no padding.
-fn unpadded(text: &str) -> &str {
-    text.trim_end_matches(['\0', ' '])
 }
 
 fn unexpected(phase: Phase, surprise: Surprise) -> Failure {

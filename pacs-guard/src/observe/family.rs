@@ -280,10 +280,10 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "pacs_guard_echo_duration_seconds",
         &["peer", "phase"],
-        "How long the last C-ECHO took, by phase: `connect` (TCP), `associate`, `echo`; absent where it was not reached.",
+        "How long the last C-ECHO took, by phase: `connect` (TCP), `tls`, `associate`, `echo`; absent where it was not reached.",
         |scrape| {
             of_peers(scrape, |peer, tally| {
-                let phases = ["connect", "associate", "echo"].into_iter().zip(tally.phases);
+                let phases = ["connect", "tls", "associate", "echo"].into_iter().zip(tally.phases);
                 let took = |(phase, us): (&str, Option<u64>)| Some(real([peer, phase], us? as f64 / 1e6));
                 phases.filter_map(took).collect()
             })

@@ -29,8 +29,8 @@ pub struct PeerTally {
     pub answers: bool,
     /// When it was asked last.
     pub when: Timestamp,
-    /// How long that took, in microseconds: TCP connection, association, C-ECHO.
-    pub phases: [Option<u64>; 3],
+    /// How long that took, in microseconds: TCP connection, TLS, association, C-ECHO.
+    pub phases: [Option<u64>; 4],
 }
 
 impl Tally {
@@ -42,11 +42,11 @@ impl Tally {
 
     /// Books an answer, or that there was none.
     pub fn echo(&mut self, report: &Report) {
-        let Phases { connect_us, associate_us, echo_us } = report.phases;
+        let Phases { connect_us, tls_us, associate_us, echo_us } = report.phases;
         let mut outcomes = self.echo.remove(&report.peer).map(|before| before.outcomes).unwrap_or_default();
         let outcome = report.outcome.as_ref().map_or_else(|failure| failure.kind(), |_| "answered");
         *outcomes.entry(outcome.to_owned()).or_default() += 1;
-        let phases = [connect_us, associate_us, echo_us];
+        let phases = [connect_us, tls_us, associate_us, echo_us];
         let peer = PeerTally { outcomes, answers: report.outcome.is_ok(), when: report.when, phases };
         self.echo.insert(report.peer.clone(), peer);
     }

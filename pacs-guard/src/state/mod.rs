@@ -8,3 +8,4 @@ mod store;
 pub use history::{Action, Entry};
 pub use provisional::{Kind, Provisional};
 pub use store::{StateError, Store};
+pub(crate) use store::{at, write_whole};

@@ -33,6 +33,7 @@ pub struct StateError {
 /// policies/<sha256>.json   each policy that was in force, as it was written
 /// provisional.json         what ends by itself, while there is such a thing
 /// drain.json               whose connections go on for a while, while there are such
+/// peers.json               what each peer said of itself (`echo::Baselines`)
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -191,13 +192,13 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> 
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |why| StateError { path, why }
 }
 
 /// Writes beside the file, syncs, and renames: whoever reads it sees the old or the new one, and whole.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let beside = path.with_extension("new");
     let write = || {
         let mut file =
