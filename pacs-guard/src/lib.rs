@@ -23,5 +23,6 @@ pub mod interface;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod seen;
 pub mod span;
 pub mod state;

@@ -1,13 +1,14 @@
 //! Sources lately seen: kept by the kernel, apart for the allowed and the refused, over the daemon's death.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use pacs_guard::control::{Client, SeenRecord};
+use pacs_guard::{control::Client, seen::SeenRecord};
+use pacs_guard_common::abi::SEEN_ENTRIES;
 
 use crate::{
     lab::{Host, PATIENCE, wait_for},
     site::{DICOM, Site, policy},
-    wire::{Listener, addresses, connects, greeting, is_met_with_silence, on},
+    wire::{Listener, RawSocket, addresses, connects, greeting, is_met_with_silence, on, syn},
 };
 
 /// What the daemon answers to `GET seen`.
@@ -58,7 +59,9 @@ fn each_source_with_its_connections_and_over_a_restart() {
     connects(&site.modality, site.pacs.addr4(), DICOM);
     let _next = site.start(&[]);
     let after = the_one(&site, &site.modality);
-    assert_eq!((after.connections, after.first), (3, after.first.min(modality.first)));
+    assert_eq!(after.connections, 3);
+    // Each answer reckons it anew from the clock since boot.
+    assert!(after.first.duration_since(modality.first).abs().as_millis() < 100, "{after:?}");
 }
 
 #[test]
@@ -80,4 +83,30 @@ fn udp_is_kept_too_and_what_is_not_protected_never() {
     let found = seen(&site);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].protocol, found[0].outcome.as_str()), (17, "allow"));
+}
+
+#[test]
+fn they_are_bounded_and_a_crowd_of_one_kind_pushes_out_none_of_the_other() {
+    const CROWD: u32 = 2 * SEEN_ENTRIES;
+    let site = Site::new();
+    let text = policy("enforce", &[&site.modality]);
+    site.write(&(text + "  crowd: { sources: [10.128.0.0/10], services: [dicom] }\n"));
+    let _daemon = site.start(&[]);
+    assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM));
+    let (pacs, raw) = (RawSocket::open(&site.pacs).mac(), RawSocket::open(&site.modality));
+    let first = u32::from(Ipv4Addr::new(10, 128, 0, 1));
+    let send = |number: u32| {
+        let source = Ipv4Addr::from_bits(first + number);
+        raw.send(&syn(raw.mac(), pacs, source.into(), site.pacs.addr4().into(), DICOM));
+    };
+    (0..CROWD).for_each(send);
+    wait_for("the last of the crowd", PATIENCE, || {
+        send(CROWD - 1);
+        Ok(!of(&site, Ipv4Addr::from_bits(first + CROWD - 1), DICOM).is_empty())
+    })
+    .unwrap();
+    let allowed = seen(&site).iter().filter(|seen| seen.outcome == "allow").count();
+    assert!((SEEN_ENTRIES as usize / 2..=SEEN_ENTRIES as usize).contains(&allowed), "{allowed} are kept");
+    println!("{allowed} of {CROWD} are kept");
+    assert_eq!(the_one(&site, &site.stranger).outcome, "drop");
 }

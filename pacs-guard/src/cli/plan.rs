@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::SeenRecord,
     datapath::{Counters, InForce},
     host,
     image::{Card, Circumstances, Ledger, Size, carry, compile_for, leaving},
     plan::{Cut, Kind, Lost, Plan, SegmentChange, ServiceChange, Step},
     policy::Checked,
+    seen::SeenRecord,
     state::Store,
 };
 

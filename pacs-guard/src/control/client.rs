@@ -17,8 +17,8 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
-use crate::echo::Accepted;
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord};
+use crate::{echo::Accepted, seen::SeenRecord};
 
 /// Why the daemon did not answer.
 #[derive(Debug, Error)]

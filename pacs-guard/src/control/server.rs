@@ -29,8 +29,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, SeenRecord};
-use crate::{echo::Accepted, state::StateError};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord};
+use crate::{echo::Accepted, seen::SeenRecord, state::StateError};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {

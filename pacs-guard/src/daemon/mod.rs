@@ -21,11 +21,12 @@ use tokio::{
 };
 
 use crate::{
-    control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request, SeenRecord},
+    control::{self, Change, ChangeReport, ChangeResult, DaemonStatus, Request},
     datapath::{BootTime, DatapathError, EventStream, LogLevel, Pins, XdpChoice},
     echo::{Accepted, Baselines, Report, Schedule, ScheduledPeer, Standings, in_words},
     observe::{self, MetricsAddress, Tally},
     policy::{self, model::Policy},
+    seen::SeenRecord,
     state::StateError,
 };
 use enforcement::Enforcement;

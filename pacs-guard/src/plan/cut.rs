@@ -12,12 +12,12 @@ use pacs_guard_common::verdict::{Verdict, judge};
 use serde::Serialize;
 
 use crate::{
-    control::SeenRecord,
     explain::Explanation,
     first_packet::{first_packet, protected_at},
     host::Connection,
     image::{Image, Ledger},
     policy::model::{Policy, Transport},
+    seen::SeenRecord,
 };
 
 /// A connection that the new policy would cut.
