@@ -22,6 +22,7 @@ mod faults;
 mod file_watch;
 mod fit;
 mod frames;
+mod layers;
 mod life;
 mod metrics;
 mod orthanc;

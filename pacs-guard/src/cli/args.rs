@@ -291,9 +291,15 @@ pub(super) struct Explain {
     #[command(flatten)]
     pub(super) file: PolicyFile,
 
-    /// Judge by what is in force now, as the kernel holds it, and not by a file; needs root
+    /// Judge by what is in force now, as the kernel holds it, and not by a file; needs root. With SRC and DPORT also say
+    /// what came of that source, ask it for a C-ECHO where the policy names it as a peer, and name the layer that is
+    /// likely at fault
     #[arg(long, conflicts_with = "kernel")]
     pub(super) live: bool,
+
+    /// With --live: ask the source for a C-ECHO on this port, though the policy names no such peer
+    #[arg(long, value_name = "PORT", requires = "live", requires = "source", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) echo: Option<u16>,
 
     /// Ask the XDP program itself, loaded for the purpose and attached to nothing; needs root
     #[arg(long)]

@@ -5,7 +5,11 @@ use std::io::{BufRead, Write};
 use anyhow::{Context, bail};
 use pacs_guard_common::{packet::parse, verdict::judge};
 
-use super::{Exit, args, terminal};
+use super::{
+    Exit, args,
+    live::{Asked, Facts, Live},
+    terminal,
+};
 use crate::{
     capture,
     datapath::{Counters, InForce, SHORTEST_FRAME, Trial},
@@ -40,6 +44,15 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
         }
         _ => None,
     };
+    if let (Some(frame), Some(source), Some(port), Some(live)) =
+        (&packet, verb.source, verb.port, judge.live.clone())
+    {
+        let asked = Asked { source, port, udp: verb.udp, echo: verb.echo };
+        let explanation = judge.explain(frame)?;
+        let facts = Facts::gather(args, &asked, &explanation, &judge.checked.policy)?;
+        facts.tell(args.json, &asked, &explanation, &live)?;
+        return Ok(Exit::Fine);
+    }
     let mut out = std::io::stdout().lock();
     let mut tell = |frame: &[u8]| -> anyhow::Result<()> {
         let explanation = judge.explain(frame)?;
@@ -80,25 +93,6 @@ struct Judge {
     ledger: Ledger,
     trial: Option<Trial>,
     live: Option<Live>,
-}
-
-/// What more is known of a policy that is in force.
-struct Live {
-    card: Card,
-    counters: Counters,
-}
-
-impl Live {
-    /// Since when it is so, and for how many packets it was.
-    fn words(&self, explanation: &Explanation) -> String {
-        let same = |(_, booking, packets)| (booking == *explanation.booking()).then_some(packets);
-        let packets: u64 = self.counters.entries().filter_map(same).sum();
-        format!(
-            "in force since {}; {} so far had the same outcome",
-            self.card.loaded.strftime("%F %TZ"),
-            terminal::count(packets as usize, "packet")
-        )
-    }
 }
 
 impl Judge {

@@ -13,6 +13,8 @@ mod events;
 mod explain;
 mod help;
 mod history;
+mod layer;
+mod live;
 mod peers;
 mod plan;
 mod restore;
