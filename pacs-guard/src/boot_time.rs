@@ -34,6 +34,11 @@ impl BootTime {
         Duration::from_nanos(self.0.saturating_sub(Self::now().0))
     }
 
+    /// How long ago it was; zero where it is still to come.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
+    }
+
     /// This time on the wall clock, as that stands now.
     pub fn to_timestamp(self) -> Timestamp {
         let (at, now) = (i128::from(self.0), i128::from(Self::now().0));

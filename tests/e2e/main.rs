@@ -29,6 +29,7 @@ mod orthanc;
 mod plan;
 mod prometheus;
 mod provisional;
+mod ready;
 mod reload;
 mod resets;
 mod restore;

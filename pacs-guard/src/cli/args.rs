@@ -97,7 +97,9 @@ pub(super) enum Verb {
     Reload,
     /// Show what a policy file would change, and which connections it would cut
     Plan(Plan),
-    /// Put another policy file in force
+    /// Say whether what is in audit mode may be enforced, and what would have been dropped
+    Ready(Ready),
+    /// Put another policy file in force, or enforce what is in force in audit mode
     Apply(Apply),
     /// Keep the policy that was applied with --confirm
     Confirm,
@@ -314,17 +316,32 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Ready {
+    /// Time without anything that would have been dropped: 12h, 7d. Exit code 13 where there was less
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = period)]
+    pub(super) ready_after: u64,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Apply {
     /// The policy file
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "enforce")]
+    pub(super) file: Option<PathBuf>,
+
+    /// Enforce the policy in force, where `pacs-guard ready` finds nothing against it. The file is not written to
+    #[arg(long, conflicts_with = "file")]
+    pub(super) enforce: bool,
+
+    /// With --enforce: time without anything that would have been dropped: 12h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = period, requires = "enforce")]
+    pub(super) ready_after: u64,
 
     /// Put it in force even where it cuts connections of now
     #[arg(long)]
     pub(super) cut: bool,
 
     /// Let the connections of now go on for a while where the new policy cuts them, and no new ones begin: 10m
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with = "enforce")]
     pub(super) drain: Option<u64>,
 
     /// Go back by itself unless `pacs-guard confirm` comes in time: 60s, 5m
@@ -363,6 +380,18 @@ fn seconds(text: &str) -> Result<u64, String> {
     match u64::try_from(duration.as_secs()) {
         Ok(seconds @ 1..=DAY) => Ok(seconds),
         _ => Err("from one second to one day".to_owned()),
+    }
+}
+
+/// A time of one second to one year, such as `90s`, `12h` or `7d`.
+fn period(text: &str) -> Result<u64, String> {
+    const YEAR: u64 = 366 * 86_400;
+    let words = |_| "write a number and s, m, h or d: 90s, 12h, 7d".to_owned();
+    let span: jiff::Span = text.parse().map_err(words)?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(words)?;
+    match u64::try_from(duration.as_secs()) {
+        Ok(seconds @ 1..=YEAR) => Ok(seconds),
+        _ => Err("from one second to one year".to_owned()),
     }
 }
 

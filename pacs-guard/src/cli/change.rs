@@ -8,6 +8,7 @@ use super::{
     args::{Apply, Args, Bypass},
     block_on,
     plan::{self, Made},
+    ready,
     terminal::{self, GOOD, WARN, eprint, println, styled},
 };
 use crate::{
@@ -16,33 +17,43 @@ use crate::{
 };
 
 pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
+    let Some(file) = &verb.file else { return ready::enforce(args, verb) };
     if !verb.cut {
         // A bad file is the daemon's to refuse: it says so in full.
-        if let Ok(checked) = policy::read(&verb.file) {
-            let Made { cuts, lost, .. } = plan::make(args, &checked, verb.drain)?;
-            if !cuts.is_empty() {
-                if args.json {
-                    terminal::json(&json!({ "result": "cuts", "cuts": cuts, "lost": lost }))?;
-                } else {
-                    plan::print_cut(&cuts, &lost);
-                    terminal::error(match verb.drain {
-                        None => {
-                            "nothing was changed: `--drain 10m` lets them go on for a while, and `--cut` puts it in \
-                             force all the same"
-                        }
-                        Some(_) => "nothing was changed: these can't drain, and `--cut` cuts them",
-                    });
-                }
-                return Ok(Exit::Cuts);
+        if let Ok(checked) = policy::read(file) {
+            let made = plan::make(args, &checked, verb.drain)?;
+            if !made.cuts.is_empty() {
+                let advice = match verb.drain {
+                    None => {
+                        "`--drain 10m` lets them go on for a while, and `--cut` puts it in force all the same"
+                    }
+                    Some(_) => "these can't drain, and `--cut` cuts them",
+                };
+                return refuse_to_cut(args, &made, advice);
             }
         }
     }
     // The daemon has another working folder.
-    let file = std::path::absolute(&verb.file)?;
+    let file = std::path::absolute(file)?;
     if file.to_str().is_none() {
         bail!("{}: the daemon takes only names that are UTF-8: rename it", file.display());
     }
     run(args, &Change::Apply { file, confirm: verb.confirm, drain: verb.drain })
+}
+
+/// Names whom a policy would cut and what can be done, and leaves everything as it is.
+pub(super) fn refuse_to_cut(
+    args: &Args,
+    Made { cuts, lost, .. }: &Made,
+    advice: &str,
+) -> anyhow::Result<Exit> {
+    if args.json {
+        terminal::json(&json!({ "result": "cuts", "cuts": cuts, "lost": lost }))?;
+    } else {
+        plan::print_cut(cuts, lost);
+        terminal::error(&format!("nothing was changed: {advice}"));
+    }
+    Ok(Exit::Cuts)
 }
 
 pub(super) fn bypass(args: &Args, verb: &Bypass) -> anyhow::Result<Exit> {
@@ -73,7 +84,10 @@ pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
                 for part in &draining {
                     println!("{} {part}", styled(WARN, "note:"));
                 }
-                if matches!(change, Change::Apply { confirm: Some(_), .. }) {
+                if matches!(
+                    change,
+                    Change::Apply { confirm: Some(_), .. } | Change::Enforce { confirm: Some(_), .. }
+                ) {
                     println!("`pacs-guard confirm` keeps it, `pacs-guard rollback` goes back at once");
                 }
                 for problem in &problems {

@@ -17,6 +17,7 @@ mod layer;
 mod live;
 mod peers;
 mod plan;
+mod ready;
 mod restore;
 mod run;
 mod schema;
@@ -57,6 +58,8 @@ pub enum Exit {
     Narrows = 11,
     /// The plan cuts connections of now.
     Cuts = 12,
+    /// What is in audit mode is not ready to be enforced.
+    NotReady = 13,
 }
 
 impl From<Exit> for ExitCode {
@@ -96,6 +99,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Explain(verb) => explain::run(args, verb),
         Verb::Reload => change::run(args, &Change::Reload),
         Verb::Plan(verb) => plan::run(args, verb),
+        Verb::Ready(verb) => ready::run(args, verb),
         Verb::Apply(verb) => change::apply(args, verb),
         Verb::Confirm => change::run(args, &Change::Confirm),
         Verb::Rollback(verb) => change::run(args, &Change::Rollback { steps: verb.steps.into() }),

@@ -117,6 +117,9 @@ fn print(
             if let Some(reason) = &card.bypass {
                 line("", styled(BAD, format!("bypassed, for: {}", Printable(reason))));
             }
+            if card.enforced {
+                line("", styled(WARN, format!("enforced by hand, whatever mode {} says", card.file)));
+            }
             if let Some(until) = until {
                 line("", styled(WARN, format!("ends by itself at {}", until.strftime("%F %TZ"))));
             }

@@ -100,16 +100,13 @@ pub(super) fn ago(time: Timestamp) -> String {
     format!("{} ({} ago)", time.strftime("%F %TZ"), lasting(seconds.try_into().unwrap_or(0)))
 }
 
-/// A time in its two largest units: `3d 4h`, `12m 5s`.
+/// A time in its two largest units, the second left out where it is 0: `3d 4h`, `12m 5s`, `1d`.
 pub(super) fn lasting(seconds: u64) -> String {
-    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
-    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{rest}s"),
-        (0, 0, _) => format!("{minutes}m {rest}s"),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
+    let units =
+        [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let largest = units.iter().position(|(number, _)| *number > 0).unwrap_or(3);
+    let parts = units.iter().skip(largest).take(2).filter(|(number, _)| *number > 0 || seconds == 0);
+    parts.map(|(number, unit)| format!("{number}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A number of things.
@@ -123,8 +120,15 @@ mod tests {
 
     #[test]
     fn times_have_their_two_largest_units() {
-        let cases =
-            [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3599, "59m 59s"), (7260, "2h 1m"), (90_061, "1d 1h")];
+        let cases = [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m 1s"),
+            (3599, "59m 59s"),
+            (7260, "2h 1m"),
+            (90_061, "1d 1h"),
+            (86_405, "1d"),
+        ];
         for (seconds, text) in cases {
             assert_eq!(lasting(seconds), text);
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     datapath::BootTime,
-    image::{Booking, Draining},
+    image::{Booking, Draining, Enforces},
     observe::Tally,
 };
 
@@ -50,6 +50,13 @@ pub enum Change {
         /// Let the connections of sources that lose a service go on for so many seconds.
         #[serde(default)]
         drain: Option<u64>,
+    },
+    /// Enforce what is in force in audit mode, as if `mode: enforce` were written everywhere.
+    Enforce {
+        /// Only where it would have dropped nothing for so many seconds.
+        ready_after: u64,
+        /// As of [`Change::Apply`].
+        confirm: Option<u64>,
     },
     /// Keep what was applied.
     Confirm,
@@ -182,5 +189,48 @@ impl EventRecord {
     /// Whether the packet was really dropped.
     pub fn dropped(&self) -> bool {
         self.verdict == Verdict::Drop.name()
+    }
+}
+
+/// How long the policy in force would have dropped nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// The policy's name.
+    pub policy: String,
+    /// Its file.
+    pub file: String,
+    /// Its hash, by which the state folder keeps it.
+    pub sha256: String,
+    /// What of it is enforced now.
+    pub enforces: Enforces,
+    /// Since when it is watched without a gap, just as it is.
+    pub since: Timestamp,
+    /// How long that is.
+    pub watched_seconds: u64,
+    /// What is not enforced yet.
+    pub rows: Vec<ReadyRow>,
+}
+
+/// One outcome that enforcing would turn into a drop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyRow {
+    /// The service; none for packets that can't be parsed.
+    pub service: Option<Arc<str>>,
+    /// The segment; none for sources in no segment.
+    pub segment: Option<Arc<str>>,
+    /// Why it would be dropped.
+    pub reason: String,
+    /// Packets that would have been dropped since the watch began.
+    pub would_drops: u64,
+    /// When the last of them was counted, to the minute and rather late than early.
+    pub last: Option<Timestamp>,
+    /// How long there was none.
+    pub quiet_seconds: u64,
+}
+
+impl Readiness {
+    /// Whether it was watched for so many seconds, and would have dropped nothing in them.
+    pub fn ready(&self, after: u64) -> bool {
+        self.watched_seconds >= after && self.rows.iter().all(|row| row.quiet_seconds >= after)
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, Readiness};
 use crate::{echo::Accepted, seen::SeenRecord};
 
 /// Why the daemon did not answer.
@@ -95,6 +95,11 @@ impl Client {
     pub async fn accept_peer(self, name: &str) -> Result<Accepted, ClientError> {
         let body = serde_json::to_vec(&AcceptPeer { peer: name.to_owned() })?;
         self.json(Method::POST, "/v1/peer/accept", body).await
+    }
+
+    /// How long the policy in force would have dropped nothing.
+    pub async fn readiness(self) -> Result<Readiness, ClientError> {
+        self.json(Method::GET, "/v1/ready", Vec::new()).await
     }
 
     /// The kept events, and then, unless only they are wanted, the ones to come.

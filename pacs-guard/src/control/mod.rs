@@ -4,6 +4,8 @@ mod api;
 mod client;
 mod server;
 
-pub use api::{AcceptPeer, Change, ChangeReport, ChangeResult, DaemonStatus, EventRecord};
+pub use api::{
+    AcceptPeer, Change, ChangeReport, ChangeResult, DaemonStatus, EventRecord, Readiness, ReadyRow,
+};
 pub use client::{Client, ClientError, Events, Streamed};
 pub use server::{Control, EventFeed, Request, bind, serve};

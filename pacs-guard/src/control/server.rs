@@ -22,14 +22,14 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, broadcast, mpsc, oneshot},
     time::timeout,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, Readiness};
 use crate::{echo::Accepted, seen::SeenRecord, state::StateError};
 
 /// A question to the daemon; the answer goes back on the channel.
@@ -42,6 +42,8 @@ pub enum Request {
     Seen(oneshot::Sender<Result<Vec<SeenRecord>, String>>),
     /// Accept a peer as it is now.
     AcceptPeer(String, oneshot::Sender<Result<Accepted, StateError>>),
+    /// How long the policy in force would have dropped nothing; in words, why that is not known.
+    Ready(oneshot::Sender<Result<Readiness, String>>),
     /// The kept events, and the stream of the ones to come.
     Events(oneshot::Sender<EventFeed>),
 }
@@ -118,6 +120,7 @@ pub async fn serve(listener: UnixListener, control: Control) {
         .route("/v1/change", post(change))
         .route("/v1/seen", get(seen))
         .route("/v1/peer/accept", post(accept_peer))
+        .route("/v1/ready", get(ready))
         .route("/v1/events", get(events))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(control);
@@ -200,8 +203,17 @@ async fn change(
 }
 
 async fn seen(State(control): State<Control>) -> Response {
-    match ask(&control, Request::Seen).await {
-        Ok(Ok(seen)) => Json(seen).into_response(),
+    answer(ask(&control, Request::Seen).await)
+}
+
+async fn ready(State(control): State<Control>) -> Response {
+    answer(ask(&control, Request::Ready).await)
+}
+
+/// An answer, or why there is none.
+fn answer<T: Serialize>(asked: Result<Result<T, String>, StatusCode>) -> Response {
+    match asked {
+        Ok(Ok(answer)) => Json(answer).into_response(),
         Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
         Err(status) => status.into_response(),
     }

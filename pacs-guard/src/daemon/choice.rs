@@ -130,7 +130,7 @@ impl Choice {
 fn superseded(history: &[Entry], sha256: &str) -> bool {
     let Some(last) = history.iter().rposition(|entry| entry.lasting()) else { return false };
     let (before, from) = history.split_at(last);
-    let by_hand = [Action::Apply, Action::Confirm, Action::Rollback, Action::RolledBack];
+    let by_hand = [Action::Apply, Action::Enforce, Action::Confirm, Action::Rollback, Action::RolledBack];
     from.first().is_some_and(|last| by_hand.contains(&last.action) && last.sha256 != sha256)
         && before.iter().any(|entry| entry.sha256 == sha256)
 }

@@ -17,14 +17,15 @@ use super::{
     ends::Ends,
     fit::fit,
     put::{Put, Term, Wanted, put, swap, wanted},
+    watching::Watching,
 };
 use crate::{
     clock::Clock,
-    control::{self, Change, ChangeResult},
+    control::{self, Change, ChangeResult, Readiness},
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
     doctor::Finding,
     host::{HostError, Network, Uncovered},
-    image::{Booking, Card, CompileError, Leaving, carry, leaving},
+    image::{Booking, Card, CompileError, Enforces, Leaving, carry, leaving},
     interface::{self, Interface, InterfaceError},
     policy::{
         self, Checked, Rejected,
@@ -77,6 +78,9 @@ pub enum StartError {
     /// No such policy is known.
     #[error("the history knows no policy that far back: see `pacs-guard history`")]
     NoEarlier,
+    /// It would have dropped something, or is not watched for long enough.
+    #[error("it is not ready to be enforced: `pacs-guard ready` says what it would have dropped")]
+    NotReady,
     /// Something waits to be confirmed.
     #[error("an applied policy waits to be confirmed: `pacs-guard confirm` or `pacs-guard rollback` first")]
     Unconfirmed,
@@ -125,6 +129,7 @@ pub(super) struct Enforcement {
     /// When the policy in force was compiled; none where that was before this daemon.
     compiled: Option<Clock>,
     ends: Ends,
+    watching: Watching,
 }
 
 impl Enforcement {
@@ -178,6 +183,9 @@ impl Enforcement {
             fs::remove_file(&options.socket).ok();
         })?;
         let events = datapath.take_events()?;
+        // An interface that comes under guard only now was not watched before.
+        let gap = !attached.is_empty();
+        let watching = Watching::resume(store.clone());
         let mut this = Self {
             options: options.clone(),
             store,
@@ -189,7 +197,9 @@ impl Enforcement {
             drain,
             compiled: clock,
             ends: Ends::default(),
+            watching,
         };
+        this.watch(gap);
         // From here on the policy is in force, and whatever else goes wrong is told and ends nothing.
         problems.extend(this.adopt().await);
         problems.extend(this.unnamed(wanted));
@@ -277,6 +287,7 @@ impl Enforcement {
                 let terms = Terms { ends, drain: drain.map(Duration::from_secs), bypass: None };
                 self.load(&file, action, terms).await
             }
+            (Change::Enforce { ready_after, confirm }, None) => self.enforce(ready_after, confirm).await,
             (Change::Bypass { seconds, reason }, None) => {
                 let ends = Some((Kind::Bypass, Duration::from_secs(seconds)));
                 let terms = Terms { ends, bypass: Some(reason), drain: None };
@@ -295,6 +306,36 @@ impl Enforcement {
             (Change::EndBypass, _) => Err(StartError::NoBypass),
             (_, Some(Kind::Unconfirmed)) => Err(StartError::Unconfirmed),
             (_, Some(Kind::Bypass)) => Err(StartError::Bypassed),
+        }
+    }
+
+    /// Enforces what is in force, where it would have dropped nothing for so many seconds.
+    async fn enforce(
+        &mut self,
+        ready_after: u64,
+        confirm: Option<u64>,
+    ) -> Result<(String, Vec<String>), StartError> {
+        if !self.readiness()?.ready(ready_after) {
+            return Err(StartError::NotReady);
+        }
+        let checked = policy::enforced(&self.checked)?;
+        let term = confirm.map(|seconds| (Kind::Unconfirmed, Duration::from_secs(seconds)));
+        let action = if term.is_some() { Action::ApplyUnconfirmed } else { Action::Enforce };
+        self.put(checked, action, Terms { ends: term, ..Terms::default() }).await
+    }
+
+    /// How long the policy in force would have dropped nothing.
+    pub(super) fn readiness(&mut self) -> Result<Readiness, DatapathError> {
+        self.watch(false);
+        self.watching.readiness(&self.datapath, &self.card, &self.checked.policy)
+    }
+
+    /// Looks at what would have been dropped. An interface that was let go is a gap in the watch.
+    pub(super) fn watch(&mut self, gap: bool) {
+        let links = self.options.pins.links().unwrap_or_default();
+        let gap = gap || self.attached.iter().any(|attached| !links.contains(&attached.index));
+        if let Err(why) = self.watching.look(&self.datapath, &self.card, gap) {
+            tracing::warn!("what would have been dropped is not known: {why}");
         }
     }
 
@@ -368,7 +409,8 @@ impl Enforcement {
         action: Action,
         Terms { ends: term, drain, bypass }: Terms,
     ) -> Result<(String, Vec<String>), StartError> {
-        let way_back = !matches!(action, Action::Reload | Action::Apply | Action::ApplyUnconfirmed);
+        let way_back =
+            !matches!(action, Action::Reload | Action::Apply | Action::Enforce | Action::ApplyUnconfirmed);
         let mut warnings = checked.render(false);
         if !way_back {
             warnings += &fit(&checked.policy, checked.hash() == self.card.sha256)?;
@@ -408,15 +450,23 @@ impl Enforcement {
         };
         // From here on the policy is in force, and whatever else goes wrong is told and changes nothing.
         problems.extend(more);
+        if self.card.enforced && action == Action::Reload && card.enforces != Enforces::Everything {
+            warnings += &format!(
+                "warning: what was enforced by hand is not any more, for {} does not say `mode: enforce`\n",
+                card.file
+            );
+        }
         self.card = card;
         self.checked = checked;
         self.provisional = provisional;
         (self.drain, self.compiled) = (term.drain, clock);
         problems.extend(self.remember(action, until.map(BootTime::to_timestamp)));
         self.forget_lost().await;
+        let gap = !attached.is_empty();
         self.attached.retain(|old| attached.iter().all(|new| new.index != old.index));
         self.attached.extend(attached);
         problems.extend(self.unnamed(&wanted));
+        self.watch(gap);
         Ok((warnings, problems))
     }
 

@@ -7,6 +7,7 @@ mod event_log;
 mod file_watch;
 mod fit;
 mod put;
+mod watching;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -61,6 +62,9 @@ pub struct Options {
     pub last_good: bool,
 }
 
+/// How often the counters are looked at for what would have been dropped.
+const WATCH_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Events that may wait for the daemon while it reloads; what does not fit waits in the ring.
 const EVENT_QUEUE: usize = 4096;
 
@@ -93,8 +97,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(Schedule::default().run(watched, send_report));
 
     let mut daemon = Daemon::new(options, enforcement.policy(), tried);
-    let mut looks = interval(Duration::from_secs(1));
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ends = interval(Duration::from_secs(1));
+    ends.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = interval(WATCH_INTERVAL);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     notify(NotifyState::Ready);
     let mut watchdog = sd_notify::watchdog_enabled().map(|within| interval(within / 3));
     loop {
@@ -105,7 +111,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 daemon.change(&mut enforcement, Change::Reload, &peers).await;
             }
             Some(()) = files.recv() => daemon.look(&mut enforcement, &peers).await,
-            _ = looks.tick(), if enforcement.is_to_end() => enforcement.look(),
+            _ = ends.tick(), if enforcement.is_to_end() => enforcement.look(),
             () = ended(enforcement.end()) => {
                 enforcement.expire().await;
                 daemon.follow(enforcement.policy(), &peers);
@@ -124,8 +130,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                     });
                 }
                 Request::AcceptPeer(name, reply) => { reply.send(daemon.accept(&name)).ok(); }
+                Request::Ready(reply) => {
+                    reply.send(enforcement.readiness().map_err(|why| why.to_string())).ok();
+                }
                 Request::Events(reply) => { reply.send(event_log.open()).ok(); }
             },
+            _ = watch.tick() => enforcement.watch(false),
             Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
             Some(report) = reports.recv() => daemon.heard(report),
             // Said by this loop and by nobody else: a daemon whose loop hangs is started again.

@@ -1,6 +1,6 @@
 //! The counters, summed over all CPUs.
 
-use aya::maps::{HashMap, MapData, PerCpuArray};
+use aya::maps::{HashMap, IterableMap, MapData, PerCpuArray};
 use pacs_guard_common::abi::{COUNTERS_PER_PAGE, CounterId, CounterPage};
 
 use super::{Datapath, DatapathError, Pins, load::read_ledger, swap::open_pin};
@@ -58,6 +58,11 @@ impl Counters {
 }
 
 impl Datapath {
+    /// The kernel's number of the map of counters: another one as soon as the counts begin anew.
+    pub fn counters_number(&self) -> Result<u32, DatapathError> {
+        Ok(self.counters.map().info()?.id())
+    }
+
     /// Reads every counter.
     pub fn counters(&self) -> Result<Counters, DatapathError> {
         Counters::sum(&self.counters, self.ledger.clone())

@@ -24,7 +24,8 @@ pub struct Card {
     pub policy: String,
     /// The file or folder as it was named when it was loaded.
     pub file: String,
-    /// [`Checked::hash`] of the policy: SHA-256 in lower-case hex.
+    /// [`Checked::hash`] of the policy, 64 digits in lower-case hex: the SHA-256 of its text, unless it is enforced by
+    /// hand.
     pub sha256: String,
     /// When the policy was compiled.
     pub loaded: Timestamp,
@@ -32,6 +33,9 @@ pub struct Card {
     pub enforces: Enforces,
     /// Why nothing is refused for a while, where that is so: somebody broke the glass.
     pub bypass: Option<String>,
+    /// Whether it is enforced by hand, whatever mode its text states.
+    #[serde(default)]
+    pub enforced: bool,
     /// Segments in the policy.
     pub segments: usize,
     /// Services in the policy.
@@ -81,7 +85,8 @@ pub enum Enforces {
 }
 
 impl Enforces {
-    fn of(policy: &Policy) -> Self {
+    /// How much a policy enforces, as it is written.
+    pub(crate) fn of(policy: &Policy) -> Self {
         let services = policy.services.iter().map(|service| service.mode.unwrap_or(policy.mode));
         let mut modes: Vec<Mode> =
             services.chain(policy.segments.iter().filter_map(|segment| segment.mode)).collect();
@@ -126,6 +131,7 @@ impl Card {
             loaded: now,
             enforces: if bypass.is_some() { Enforces::Nothing } else { Enforces::of(policy) },
             bypass,
+            enforced: checked.enforced,
             segments: policy.segments.len(),
             services: policy.services.len(),
             sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),

@@ -76,6 +76,19 @@ mapping! {
     }
 }
 
+impl Document<'_> {
+    /// Lets every refusal drop, whatever mode the texts state.
+    pub(super) fn enforce(&mut self) {
+        if let Some(mode) = &mut self.mode {
+            mode.value = Text("enforce".into());
+        }
+        let services = self.services.iter_mut().flat_map(|Entries(entries)| entries);
+        services.for_each(|(_, service)| service.mode = None);
+        let segments = self.segments.iter_mut().flat_map(|Entries(entries)| entries);
+        segments.for_each(|(_, segment)| segment.mode = None);
+    }
+}
+
 mapping! {
     /// A protected service: the ports whose traffic is judged.
     RawService<'a> {

@@ -48,6 +48,8 @@ pub struct Checked {
     pub texts: Vec<PolicyText>,
     /// The file or folder, as the user named it.
     pub path: Arc<PathBuf>,
+    /// Whether every mode that the texts state was overruled by hand: see [`enforced`].
+    pub enforced: bool,
 }
 
 /// A policy that may not be put in force.
@@ -67,9 +69,11 @@ impl Checked {
         render(&self.warnings, &self.texts, color)
     }
 
-    /// Names the texts: what [`hash`] gives as long as no file of them changes.
+    /// Names the policy: what [`hash`] gives as long as no file of its texts changes, and something else where it was
+    /// [`enforced`], for then it is not the policy that is written there.
     pub fn hash(&self) -> String {
-        hash_of(&self.texts)
+        let written = hash_of(&self.texts);
+        if self.enforced { hash_text(&format!("{written}\nmode: enforce\n")) } else { written }
     }
 }
 
@@ -101,7 +105,15 @@ impl std::error::Error for Rejected {}
 /// # Errors
 /// Every mistake in the files that can be told from the others, each with its place. One bad file refuses all.
 pub fn read(path: &Path) -> Result<Checked, Rejected> {
-    judge(path, source::read(path))
+    judge(path, source::read(path), false)
+}
+
+/// The same policy with every refusal enforced, whatever mode its texts state.
+///
+/// # Errors
+/// What is a mistake only where it is enforced, such as a service that nobody may use.
+pub fn enforced(checked: &Checked) -> Result<Checked, Rejected> {
+    judge(&checked.path, Sources { texts: checked.texts.clone(), faults: vec![] }, true)
 }
 
 /// The hash of the texts that [`read`] would read, whether or not they are a policy.
@@ -147,18 +159,24 @@ pub fn parse(path: &Path, text: impl Into<String>) -> Result<Checked, Rejected> 
 /// As [`read`].
 pub fn parse_all(path: &Path, texts: &[(&Path, &str)]) -> Result<Checked, Rejected> {
     let texts = texts.iter().map(|(path, text)| PolicyText::new(path, text)).collect();
-    judge(path, Sources { texts, faults: vec![] })
+    judge(path, Sources { texts, faults: vec![] }, false)
 }
 
-fn judge(path: &Path, Sources { texts, faults }: Sources) -> Result<Checked, Rejected> {
+fn judge(path: &Path, Sources { texts, faults }: Sources, enforced: bool) -> Result<Checked, Rejected> {
     let path = Arc::new(path.to_owned());
     let mut findings = Findings::new(&texts, path.clone());
     faults.into_iter().for_each(|(place, fault)| findings.push_at(place, fault));
     let whole = documents(&texts, &mut findings);
-    let policy = whole.map(|whole| validate::validate(merge::merge(whole, &mut findings), &mut findings));
+    let policy = whole.map(|whole| {
+        let mut whole = merge::merge(whole, &mut findings);
+        if enforced {
+            whole.enforce();
+        }
+        validate::validate(whole, &mut findings)
+    });
     let (mut diagnostics, warnings) = findings.finish();
     match policy {
-        Some(policy) if diagnostics.is_empty() => Ok(Checked { policy, warnings, texts, path }),
+        Some(policy) if diagnostics.is_empty() => Ok(Checked { policy, warnings, texts, path, enforced }),
         _ => {
             diagnostics.extend(warnings);
             Err(Rejected { diagnostics, texts, path })

@@ -19,6 +19,8 @@ pub enum Action {
     Apply,
     /// Somebody applied a file that still has to be confirmed.
     ApplyUnconfirmed,
+    /// Somebody enforced what was in force in audit mode.
+    Enforce,
     /// What was applied was confirmed.
     Confirm,
     /// Somebody went back.
@@ -40,6 +42,7 @@ impl Action {
             Self::Reload => "reload",
             Self::Apply => "apply",
             Self::ApplyUnconfirmed => "apply-unconfirmed",
+            Self::Enforce => "enforce",
             Self::Confirm => "confirm",
             Self::Rollback => "rollback",
             Self::RolledBack => "rolled-back",

@@ -4,8 +4,10 @@ mod drain;
 mod history;
 mod provisional;
 mod store;
+mod watch;
 
 pub use history::{Action, Entry};
-pub use provisional::{Kind, Provisional};
+pub use provisional::{Kind, Provisional, boot};
 pub use store::{StateError, Store};
 pub(crate) use store::{at, write_whole};
+pub use watch::{Watch, Watched};

@@ -44,6 +44,6 @@ impl Provisional {
 }
 
 /// The kernel's name for this boot (random(4)).
-pub(super) fn boot() -> String {
+pub fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

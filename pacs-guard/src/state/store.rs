@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::{Entry, Provisional, drain::Drain};
+use super::{Entry, Provisional, Watch, drain::Drain};
 use crate::{
     image::Leaving,
     policy::{self, Checked},
@@ -34,6 +34,7 @@ pub struct StateError {
 /// provisional.json         what ends by itself, while there is such a thing
 /// drain.json               whose connections go on for a while, while there are such
 /// peers.json               what each peer said of itself (`echo::Baselines`)
+/// watch.json               what the policy in force would have dropped
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -47,6 +48,9 @@ struct Kept {
     path: String,
     /// Each file with its text.
     texts: Vec<(String, String)>,
+    /// Whether every mode that it states was overruled by hand.
+    #[serde(default)]
+    enforced: bool,
 }
 
 /// The policies that are kept, the newest.
@@ -69,7 +73,7 @@ impl Store {
         }
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let texts = checked.texts.iter().map(|text| (shown(&text.path), text.text.to_string()));
-        let kept = Kept { path: shown(&checked.path), texts: texts.collect() };
+        let kept = Kept { path: shown(&checked.path), texts: texts.collect(), enforced: checked.enforced };
         let bytes = serde_json::to_vec(&kept).map_err(io::Error::from).map_err(at(&path))?;
         write_whole(&path, &bytes)
     }
@@ -84,7 +88,10 @@ impl Store {
         let kept: Kept = serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(at(&path))?;
         let texts: Vec<(&Path, &str)> =
             kept.texts.iter().map(|(path, text)| (Path::new(path), text.as_str())).collect();
-        policy::parse_all(Path::new(&kept.path), &texts).map_err(io::Error::other).map_err(at(&path))
+        let checked = policy::parse_all(Path::new(&kept.path), &texts);
+        let checked =
+            if kept.enforced { checked.and_then(|checked| policy::enforced(&checked)) } else { checked };
+        checked.map_err(io::Error::other).map_err(at(&path))
     }
 
     fn policy(&self, sha256: &str) -> PathBuf {
@@ -153,6 +160,20 @@ impl Store {
         write_whole(path, &text)
     }
 
+    /// The watch over what the policy in force would drop; `None` where none was kept.
+    pub fn watch(&self) -> Result<Option<Watch>, StateError> {
+        read_json(&self.watch_path())
+    }
+
+    /// Keeps that watch.
+    pub fn set_watch(&self, watch: &Watch) -> Result<(), StateError> {
+        self.set_json(&self.watch_path(), Some(watch))
+    }
+
+    fn watch_path(&self) -> PathBuf {
+        self.folder.join("watch.json")
+    }
+
     fn history_path(&self) -> PathBuf {
         self.folder.join("history.jsonl")
     }
@@ -218,6 +239,7 @@ mod tests {
     use super::*;
     use crate::{
         datapath::BootTime,
+        policy::model::Mode,
         state::{Action, Kind},
     };
 
@@ -259,6 +281,23 @@ mod tests {
         assert_eq!(store.history().unwrap(), [entry("aa"), entry("cc")], "a cut line takes no other with it");
         let read = store.read(&checked.hash()).unwrap();
         assert_eq!((read.policy, read.path), (checked.policy, checked.path));
+    }
+
+    #[test]
+    fn what_is_enforced_by_hand_is_another_policy_than_its_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let text = "version: 1\nname: p\ninterfaces: [eth0]\nmode: audit\nservices: { dicom: { ports: [104], mode: audit } }\n\
+                    segments: { all: { sources: [10.0.0.1], services: [dicom], mode: audit } }\n";
+        let written = policy::parse(Path::new("p.yaml"), text).unwrap();
+        let enforced = policy::enforced(&written).unwrap();
+        assert_ne!(enforced.hash(), written.hash());
+        store.keep(&written).unwrap();
+        store.keep(&enforced).unwrap();
+        assert_eq!(store.read(&written.hash()).unwrap().policy.mode, Mode::Audit);
+        let read = store.read(&enforced.hash()).unwrap();
+        assert_eq!((read.policy.mode, read.enforced, read.hash()), (Mode::Enforce, true, enforced.hash()));
+        assert_eq!((read.policy.services[0].mode, read.policy.segments[0].mode), (None, None));
     }
 
     #[test]

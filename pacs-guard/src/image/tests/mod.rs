@@ -51,6 +51,7 @@ fn instants() -> impl Iterator<Item = Timestamp> {
 
 fn card(policy: &Policy) -> Card {
     Card {
+        enforced: false,
         bypass: None,
         policy: policy.name.clone(),
         file: String::new(),
