@@ -75,10 +75,14 @@ fn assert_daily_work(site: &Site, privileges: &[&str]) {
     let mut daemon = start(site, privileges);
     connects(&site.modality, site.pacs.addr4(), DICOM);
     assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM));
-    for args in [&["status"][..], &["counters"], &["events", "--recent"], &["reload"]] {
+    let (stranger, port) = (site.stranger.addr4().to_string(), DICOM.to_string());
+    let live = ["explain", "--live", &stranger, &port];
+    let works = [&["status"][..], &["counters"], &["events", "--recent"], &["reload"], &["ready"], &live];
+    for args in works {
         let done = finished(site, privileges, args);
         assert!(done.success(), "{args:?}: {}\n{}", done.text(), daemon.log());
     }
+    assert!(!daemon.log().contains("not known"), "{}", daemon.log());
     daemon.kill().unwrap();
     let mut daemon = start(site, privileges);
     assert!(daemon.log().contains("adopted"), "{}", daemon.log());

@@ -1,6 +1,6 @@
 //! `plan` says what would change and whom it would cut, and `apply` cuts nobody unasked.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 
 use serde_json::Value;
 
@@ -34,12 +34,18 @@ fn the_exit_code_says_what_kind_of_change_it_is() {
 fn a_live_connection_is_named_and_not_cut_unasked() {
     let site = Site::new();
     // It never accepts, and so never ends a connection either.
-    let _dicom = on(&site.pacs, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, DICOM)).unwrap());
+    let _dicom = on(&site.pacs, || TcpListener::bind((Ipv6Addr::UNSPECIFIED, DICOM)).unwrap());
     let _daemon = site.guard(&[]);
+    connects(&site.modality, site.pacs.addr6(), DICOM);
     write(&site.pacs.dir().join("other.yaml"), &policy("enforce", &[&site.stranger]));
     let connection = on(&site.modality, || TcpStream::connect((site.pacs.addr4(), DICOM)).unwrap());
     // The archive's end is there a moment later than the modality's.
-    wait_for("the connection to be seen", PATIENCE, || Ok(planned(&site) == Some(12))).unwrap();
+    let planned = || site.json(&["plan", "other.yaml", "--json"]);
+    wait_for("one connection to be there, and one to be gone", PATIENCE, || {
+        Ok(planned()["cuts"].as_array().map(Vec::len) == Some(1))
+    })
+    .unwrap();
+    assert_eq!(site.ask(&["plan", "other.yaml"]).status.code(), Some(12));
     let modality = connection.local_addr().unwrap().to_string();
     let plan = site.json(&["plan", "other.yaml", "--json"]);
     assert_eq!(plan["cuts"][0]["peer"], modality.as_str());
@@ -48,11 +54,14 @@ fn a_live_connection_is_named_and_not_cut_unasked() {
     assert_eq!(plan["cuts"][0]["connections"], 1);
     assert_eq!(plan["cuts"][0]["packets"], 2, "a SYN and an ACK: {plan}");
     assert!(plan["cuts"][0]["last"].is_string());
-    assert_eq!(plan["lost"].as_array().map(Vec::len), Some(0), "it is cut, and so is told once: {plan}");
+    let lost = plan["lost"].as_array().unwrap();
+    assert_eq!(lost.len(), 1, "what is cut is told once: {plan}");
+    assert_eq!(lost[0]["source"], site.modality.addr6().to_string());
 
     let refused = site.ask(&["apply", "other.yaml"]);
     assert_eq!(refused.status.code(), Some(12));
     assert!(refused.stdout.contains(&modality), "{}", refused.text());
+    assert!(refused.stdout.contains(&lost[0]["source"].to_string().replace('"', "")), "{}", refused.text());
     connects(&site.modality, site.pacs.addr4(), DICOM);
     assert!(site.ask(&["apply", "other.yaml", "--cut"]).success());
     connects(&site.stranger, site.pacs.addr4(), DICOM);
