@@ -238,6 +238,8 @@ fn a_segment_ends_without_the_daemon_and_no_other_one_notices() {
     let mut stranger = Connection::open(&site.stranger, site.pacs.addr4());
     let status = site.ask(&["status"]).stdout;
     assert!(status.contains("modality ends in"), "{status}");
+    let checked = site.ask(&["check", "policy.yaml"]).stdout;
+    assert!(checked.contains("segment modality ends in"), "{checked}");
     wait_for("the warning", PATIENCE, || Ok(daemon.log().contains("segment modality ends in"))).unwrap();
     daemon.kill().unwrap();
     modality.iter_mut().for_each(Connection::goes_on);

@@ -16,7 +16,7 @@ use super::{
     choice::Choice,
     ends::Ends,
     fit::fit,
-    put::{Put, Term, Wanted, put, swap, wanted},
+    put::{Put, Term, Wanted, put, wanted},
     watching::Watching,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     datapath::{AttachError, Attached, BootTime, Datapath, DatapathError, EventStream, InForce, may_use_bpf},
     doctor::Finding,
     host::{HostError, Network, Uncovered},
-    image::{Booking, Card, CompileError, Enforces, Leaving, carry, leaving},
+    image::{Booking, Card, CompileError, Enforces, Leaving, carry},
     interface::{self, Interface, InterfaceError},
     policy::{
         self, Checked, Rejected,
@@ -117,18 +117,18 @@ struct Terms {
 /// A policy in force.
 pub(super) struct Enforcement {
     options: Options,
-    store: Store,
-    datapath: Datapath,
-    checked: Checked,
-    card: Card,
+    pub(super) store: Store,
+    pub(super) datapath: Datapath,
+    pub(super) checked: Checked,
+    pub(super) card: Card,
     attached: Vec<Attached>,
     /// What the policy in force is, where it ends by itself.
-    provisional: Option<Provisional>,
+    pub(super) provisional: Option<Provisional>,
     /// Whose connections go on for a while.
-    drain: Vec<Leaving>,
+    pub(super) drain: Vec<Leaving>,
     /// When the policy in force was compiled; none where that was before this daemon.
-    compiled: Option<Clock>,
-    ends: Ends,
+    pub(super) compiled: Option<Clock>,
+    pub(super) ends: Ends,
     watching: Watching,
 }
 
@@ -421,6 +421,15 @@ impl Enforcement {
         let provisional = term
             .zip(until)
             .map(|((kind, _), end)| Provisional::new(kind, checked.hash(), self.card.sha256.clone(), end));
+        let drain = tokio::task::block_in_place(|| self.drain_under(&checked.policy, drain));
+        // On disk before it is in force, for a restart goes on with it.
+        if !drain.is_empty() {
+            match self.store.set_drain(&drain) {
+                Err(why) if !way_back => return Err(why.into()),
+                Err(why) => problems.push(format!("a restart ends what drains before its time: {why}")),
+                Ok(()) => {}
+            }
+        }
         if let Some(provisional) = &provisional {
             // On disk before it is in force: a daemon that dies in between finds nothing to go back from.
             match self.announce(&checked, provisional) {
@@ -428,12 +437,6 @@ impl Enforcement {
                 Err(why) => problems.push(format!("a restart ends it before its time: {why}")),
                 Ok(()) => {}
             }
-        }
-        let drain = tokio::task::block_in_place(|| self.drain_under(&checked.policy, drain));
-        match self.announce_drain(&drain) {
-            Err(why) if !way_back => return Err(why.into()),
-            Err(why) => problems.push(format!("a restart ends what drains before its time: {why}")),
-            Ok(()) => {}
         }
         let term = Term { until, bypass, way_back, drain, kept: None };
         let put =
@@ -482,65 +485,11 @@ impl Enforcement {
         let generation = self.datapath.generation().unwrap_or_default();
         // First of all, for a start that finds it would go back.
         let settled = if self.provisional.is_none() { self.store.set_provisional(None) } else { Ok(()) };
-        let drained = if self.drain.is_empty() { self.store.set_drain(&[]) } else { Ok(()) };
+        let drained = self.store.set_drain(&self.drain);
         let kept = self.store.keep(&self.checked);
         let recorded = self.store.record(&Entry::new(action, &self.card, generation, until));
         let failed = [settled, drained, kept, recorded].into_iter().filter_map(Result::err);
         failed.map(|why| format!("the policy is in force and not remembered: {why}")).collect()
-    }
-
-    /// What goes on of the drain under another policy; and, where it has one of its own, what that takes away.
-    fn drain_under(&self, policy: &Policy, drain: Option<Duration>) -> Vec<Leaving> {
-        let clock = Clock::now();
-        let mut parts = carry(self.drain.clone(), policy, clock);
-        if let Some(time) = drain {
-            parts.extend(leaving(&self.checked.policy, policy, clock, clock.boot.after(time)));
-        }
-        parts
-    }
-
-    /// Writes down what drains before it does: a restart goes on with it. What ended stays written until then.
-    fn announce_drain(&self, drain: &[Leaving]) -> Result<(), StateError> {
-        if drain.is_empty() { Ok(()) } else { self.store.set_drain(drain) }
-    }
-
-    /// Whether something of the policy in force ends by itself, so that [`Enforcement::look`] has something to see.
-    pub(super) const fn is_to_end(&self) -> bool {
-        !self.card.ends.is_empty() || !self.drain.is_empty()
-    }
-
-    /// Tells of the ends that are near or there. Where the wall clock was set, the kernel gets their new times.
-    pub(super) fn look(&mut self) {
-        let now = Clock::now();
-        for line in self.ends.due(&self.card.ends, now.wall) {
-            tracing::warn!("{line}");
-        }
-        if !self.drain.is_empty() {
-            self.drain.retain(|part| part.end() > now.boot);
-            if self.drain.is_empty() {
-                tracing::info!("the drain has ended: nothing goes on that the policy refuses");
-                if let Err(why) = self.store.set_drain(&[]) {
-                    tracing::warn!("that the drain has ended can't be written down: {why}");
-                }
-            }
-        }
-        // What is in force for a while would have to end at another time too, and be swapped in anew for that. Its ends
-        // keep their time until it is settled, by a day at most.
-        let set = self.compiled.is_some_and(|compiled| now.was_set_since(&compiled));
-        if set && self.provisional.is_none() && !self.card.ends.is_empty() {
-            let term = Term { drain: self.drain.clone(), ..Term::default() };
-            match tokio::task::block_in_place(|| swap(&mut self.datapath, &self.checked, &term)) {
-                Ok((card, clock)) => {
-                    (self.card, self.compiled) = (card, clock);
-                    tracing::warn!("the clock was set: the ends of segments are counted anew");
-                }
-                // Tried again at the next step of the clock, or the log would fill.
-                Err(why) => {
-                    self.compiled = Some(now);
-                    tracing::error!("the clock was set, and segments still end by the old time: {why}");
-                }
-            }
-        }
     }
 
     /// The interfaces that are under guard and that the policy does not name.

@@ -6,6 +6,7 @@ mod enforcement;
 mod event_log;
 mod file_watch;
 mod fit;
+mod look;
 mod put;
 mod watching;
 

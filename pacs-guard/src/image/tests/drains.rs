@@ -98,7 +98,7 @@ proptest! {
     fn a_drain_is_judged_as_a_naive_reading_judges_it(changes in changes()) {
         let mut ledger = Ledger::default();
         let mut drain: Vec<Leaving> = Vec::new();
-        let mut seconds = 0;
+        let (mut seconds, mut turn) = (0, 0_usize);
         let asks: Vec<(IpAddr, u16)> = changes
             .iter()
             .flat_map(|change| edges(&change.policy))
@@ -121,7 +121,10 @@ proptest! {
                 let edges = naive.0.iter().map(|(end, _)| *end).chain(super::times());
                 let edges = edges.filter(|edge| *edge > when.wall).collect::<Vec<_>>();
                 let around = |edge: Timestamp| [edge - SignedDuration::from_nanos(1), edge];
-                for time in edges.into_iter().flat_map(around).chain([when.wall]) {
+                let times: Vec<Timestamp> = edges.into_iter().flat_map(around).chain([when.wall]).collect();
+                // Two of them for each source and port: all come up as one.
+                turn += 1;
+                for time in [times[turn % times.len()], times[turn / 2 % times.len()]] {
                     for (flags, goes_on) in [(SYN, false), (ACK, true), (SYN | ACK, true)] {
                         let view = image.at(when.boot_time(time));
                         let Judgement { ruling, .. } = judge(&&packet(ask.0, ask.1, flags)[..], &view);

@@ -21,7 +21,12 @@ const RED: &[Row] = &[
     ("duplicate segment", "  viewers:", "  modalities:", &[("PG0105", 13, 3)]),
     ("unknown key", "interfaces:", "interface:", &[("PG0106", 3, 1)]),
     ("unknown service key", "{ ports: [104,", "{ port: [104,", &[("PG0106", 6, 12)]),
-    ("until is not in this version", "    services: [web]", "    until: 2027-01-01", &[("PG0106", 15, 5)]),
+    ("until without a time", "    services: [web]", "    services: [web]\n    until: 2100-01-01", &[("PG0218", 16, 12)]),
+    ("until without an offset", "    services: [web]", "    services: [web]\n    until: 2100-01-01T00:00:00", &[("PG0218", 16, 12)]),
+    ("until that is no time", "    services: [web]", "    services: [web]\n    until: tomorrow", &[("PG0217", 16, 12)]),
+    ("until of a 13th month", "    services: [web]", "    services: [web]\n    until: 2100-13-01T00:00:00Z", &[("PG0217", 16, 12)]),
+    ("until without a value", "    services: [web]", "    services: [web]\n    until:", &[("PG0108", 16, 10)]),
+    ("until has passed", "    services: [web]", "    services: [web]\n    until: 2020-01-01T00:00:00Z", &[("PG0906", 16, 12)]),
     ("reset to nobody", "mode: audit }", "on_refuse: reset }", &[("PG0310", 7, 36)]),
     ("reset_to without reset", "mode: audit }", "reset_to: [10.0.0.0/8] }", &[("PG0311", 7, 36)]),
     ("reset by UDP", "mode: audit }", "transport: udp, on_refuse: reset, reset_to: [10.0.0.0/8] }", &[("PG0312", 7, 52)]),
@@ -235,6 +240,38 @@ fn hints_name_what_was_likely_meant() {
         let rejected = judge(changed(from, to)).unwrap_err();
         assert_eq!(rejected.diagnostics[0].fault.hint().as_deref(), Some(hint), "{to}");
     }
+}
+
+/// Segments with these sources, each of which ends at a day of January.
+fn ending(segments: impl Iterator<Item = (String, u32)>) -> String {
+    let mut text = BASE.split_once("  modalities:").unwrap().0.to_owned();
+    for (number, (source, day)) in segments.enumerate() {
+        let until = format!("2100-01-{day:02}T00:00:00+01:00");
+        text += &format!("  s{number}: {{ sources: [{source}], services: [dicom, web], until: {until} }}\n");
+    }
+    text
+}
+
+#[test]
+fn seven_ends_over_one_source_are_the_most() {
+    let nested = |number: u32| format!("10.0.0.0/{}", 9 + number);
+    assert_eq!(found(ending((0..7).map(|number| (nested(number), 1 + number)))), []);
+    assert_eq!(found(ending((0..8).map(|number| (nested(number), 1 + number)))), [("PG0315", 16, 19)]);
+    // Segments that end together are one end, and those side by side are no concern of one source.
+    assert_eq!(found(ending((0..14).map(|number| (nested(number), 1 + number % 7)))), []);
+    assert_eq!(found(ending((0..20).map(|number| (format!("10.{number}.0.0/16"), 1 + number)))), []);
+}
+
+#[test]
+fn an_end_is_one_moment_whatever_the_offset() {
+    let until = |text: &str| {
+        let policy =
+            judge(changed("    services: [web]", &format!("    services: [web]\n    until: {text}")))
+                .unwrap();
+        policy.policy.segments[1].until.unwrap()
+    };
+    assert_eq!(until("2100-03-01T01:00:00+01:00"), until("2100-03-01T00:00:00Z"));
+    assert_eq!(until("2100-03-01T00:00:00Z").as_second(), 4_107_542_400);
 }
 
 #[test]

@@ -154,8 +154,10 @@ impl<'s> Reader<'s> {
     /// Books the first prefix over whose addresses too many ends come. The prefixes are sorted, so each one comes
     /// behind those that it lies in.
     fn judge_ends(&self, segments: &[Segment], found: &mut Findings<'_>) {
+        let now = Timestamp::now();
         let ending = self.seen.iter().filter_map(|(prefix, mark, segment)| {
-            Some((*prefix, *mark, segments.get(*segment as usize)?.until?))
+            let segment = segments.get(*segment as usize).filter(|segment| !segment.has_ended(now))?;
+            Some((*prefix, *mark, segment.until?))
         });
         let mut around: Vec<(IpNet, Timestamp)> = Vec::new();
         for (prefix, mark, until) in ending {
