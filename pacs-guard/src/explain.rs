@@ -16,7 +16,8 @@ use crate::{
 
 /// What happens to one packet.
 ///
-/// As JSON: `verdict`, `reason`, `segment`, `service`, `until`, `file` and `line`, the last five null where there is none.
+/// As JSON: `verdict`, `reason`, `segment`, `service`, `file` and `line`, the last four null where there is none; and
+/// `until`, where the segment that decides ends by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     packet: Packet,
@@ -83,7 +84,10 @@ impl Serialize for Explanation {
         row.serialize_field("reason", self.booking.reason.name())?;
         row.serialize_field("segment", &self.booking.segment.as_deref())?;
         row.serialize_field("service", &self.booking.service.as_deref())?;
-        row.serialize_field("until", &self.until)?;
+        match &self.until {
+            Some(until) => row.serialize_field("until", until)?,
+            None => row.skip_field("until")?,
+        }
         row.serialize_field("file", &self.place.as_ref().map(|place| place.file.display().to_string()))?;
         row.serialize_field("line", &self.place.as_ref().map(|place| place.line))?;
         row.end()

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     doctor::{Finding, Severity},
+    image::SegmentEnd,
     policy::{self, Checked, Diagnostic},
-    span,
 };
 
 pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
@@ -25,8 +25,12 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
                 let findings =
                     if verb.host { doctor::asked(args, path, &checked.policy)? } else { Vec::new() };
                 exit = worse(exit, &findings);
-                let mut file =
-                    json!({ "file": path.to_string_lossy(), "valid": true, "diagnostics": checked.warnings });
+                let mut file = json!({
+                    "file": path.to_string_lossy(),
+                    "valid": true,
+                    "diagnostics": checked.warnings,
+                    "ends": SegmentEnd::all(&checked.policy),
+                });
                 if verb.host {
                     file["host"] = json!(findings);
                 }
@@ -34,14 +38,8 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
                 if !args.json {
                     eprint!("{}", checked.render(terminal::stderr_has_colour()));
                     println!("{}", summary(&checked));
-                    for segment in &checked.policy.segments {
-                        if let Some(until) = segment.until {
-                            println!(
-                                "   segment {} ends {}, at {until}",
-                                segment.name,
-                                span::from_now(until)
-                            );
-                        }
+                    for end in SegmentEnd::all(&checked.policy) {
+                        println!("   {end}");
                     }
                     if verb.host {
                         doctor::print(&findings);

@@ -16,7 +16,6 @@ use crate::{
     host::Uncovered,
     image::{Card, Draining, SegmentEnd},
     observe::{Guarded, Reading, State, Totals},
-    span,
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -132,13 +131,11 @@ fn print(
                     count(card.sources, "source")
                 ),
             );
-            for SegmentEnd { segment, until } in &card.ends {
-                let verb = if *until > Timestamp::now() { "ends" } else { "ended" };
-                let text = format!("{segment} {verb} {}, at {until}", span::from_now(*until));
-                line("segment", styled(WARN, text));
+            for end in &card.ends {
+                line("", styled(WARN, end));
             }
             for part in draining(Some(card)) {
-                line("draining", styled(WARN, part));
+                line("", styled(WARN, format!("draining: {part}")));
             }
         }
     }

@@ -46,7 +46,7 @@ impl Counters {
         self.packets.get(counter.number() as usize).copied().unwrap_or(0)
     }
 
-    /// Every counter with what it counts, in the order of its number; the ones at zero too.
+    /// Every counter with what it counts, in the order of [`Ledger::counters`]; the ones at zero too.
     pub fn entries(&self) -> impl Iterator<Item = (CounterId, Booking, u64)> {
         self.ledger.counters().map(|(counter, booking)| (counter, booking, self.packets(counter)))
     }

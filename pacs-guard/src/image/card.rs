@@ -59,6 +59,24 @@ pub struct SegmentEnd {
     pub until: Timestamp,
 }
 
+impl SegmentEnd {
+    /// The segments of a policy that end, the first to end first.
+    pub fn all(policy: &Policy) -> Vec<Self> {
+        let ending = policy.segments.iter().filter_map(|segment| Some((&segment.name, segment.until?)));
+        let mut ends: Vec<Self> = ending.map(|(name, until)| Self { segment: name.clone(), until }).collect();
+        ends.sort_by_key(|end| end.until);
+        ends
+    }
+}
+
+impl fmt::Display for SegmentEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, until } = self;
+        let verb = if *until > Timestamp::now() { "ends" } else { "ended" };
+        write!(f, "segment {segment} {verb} {}, at {until}", span::from_now(*until))
+    }
+}
+
 /// Sources whose connections go on for a while, though the policy refuses them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
@@ -118,12 +136,6 @@ impl Card {
     /// The card of a policy that is compiled now, as it is written or, for a reason, with nothing refused.
     pub fn new(checked: &Checked, now: Timestamp, bypass: Option<String>) -> Self {
         let Checked { policy, path, .. } = checked;
-        let ends = policy
-            .segments
-            .iter()
-            .filter_map(|segment| Some(SegmentEnd { segment: segment.name.clone(), until: segment.until? }));
-        let mut ends: Vec<SegmentEnd> = ends.collect();
-        ends.sort_by_key(|end| end.until);
         Self {
             policy: policy.name.clone(),
             file: path.display().to_string(),
@@ -135,7 +147,7 @@ impl Card {
             segments: policy.segments.len(),
             services: policy.services.len(),
             sources: policy.segments.iter().map(|segment| segment.sources.len()).sum(),
-            ends,
+            ends: SegmentEnd::all(policy),
             draining: Vec::new(),
         }
     }

@@ -76,7 +76,7 @@ impl Ledger {
         Self::SHARED.iter().find(|entry| shared(entry)).map(|(counter, _)| *counter)
     }
 
-    /// Every counter that can ever have counted a packet, the fixed ones first.
+    /// Every counter that can ever have counted a packet: the fixed ones first, and the shared ones last.
     pub fn counters(&self) -> impl Iterator<Item = (CounterId, Booking)> {
         let passes =
             Reason::PASSES.map(|reason| (CounterId::of_pass(reason), Booking::fixed(reason, Verdict::Pass)));
@@ -86,7 +86,7 @@ impl Ledger {
                 (CounterId::of_unparsed(cause, verdict), booking)
             })
         });
-        passes.into_iter().chain(unparsed).chain(Self::SHARED).chain(self.booked())
+        passes.into_iter().chain(unparsed).chain(self.booked()).chain(Self::SHARED)
     }
 
     /// What a counter counts.
