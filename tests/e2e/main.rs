@@ -26,6 +26,7 @@ mod layers;
 mod life;
 mod metrics;
 mod orthanc;
+mod package;
 mod plan;
 mod prometheus;
 mod provisional;

@@ -7,6 +7,7 @@ mod build;
 mod demo;
 mod fuzz;
 mod lint;
+mod package;
 mod setup;
 mod shell;
 mod test;
@@ -54,6 +55,12 @@ enum Command {
         /// What
         what: Bench,
     },
+    /// A Debian package and an RPM in target/package
+    Package {
+        /// Try them too: lintian, and a clean Debian that takes, upgrades and loses one (needs root and debootstrap)
+        #[arg(long)]
+        check: bool,
+    },
     /// What listens on SSH's port in the demo
     #[command(hide = true)]
     Greet {
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
         Command::Fuzz { minutes } => fuzz::run(minutes),
         Command::Verify => test::verify(),
         Command::Bench { what: Bench::Policy } => bench_policy::run(),
+        Command::Package { check } => package::run(check),
         Command::Greet { port } => demo::greet(port),
     };
     match done {

@@ -404,7 +404,7 @@ pub(super) struct Detach {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Help {
-    /// A command, a code, `codes` for all of them, or `metrics`
+    /// A command, a code, or a page of the manual: `codes`, `metrics`, `policy`
     #[arg(value_name = "COMMAND|CODE")]
     pub(super) about: Option<String>,
 }

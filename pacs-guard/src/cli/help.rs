@@ -7,12 +7,16 @@ use super::{
     args::{Args, Help},
     terminal::{self, print},
 };
-use crate::{observe, policy::codes};
+use crate::{
+    observe,
+    policy::{self, codes},
+};
 
 pub(super) fn run(args: &Args, verb: &Help) -> anyhow::Result<Exit> {
     match verb.about.as_deref() {
         None => Args::command().print_long_help()?,
         Some("codes") if !args.json => print!("{}", codes::markdown()),
+        Some("policy") => print!("{}", policy::reference()),
         Some("metrics") => print!("{}", observe::markdown()),
         Some("codes") => {
             let entries: Vec<_> = codes::all().map(codes::Entry::explain).collect();

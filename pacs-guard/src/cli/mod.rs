@@ -30,7 +30,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::{
     control::{Change, Client},
@@ -66,6 +66,11 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
 /// Runs the command that the process was started with.

@@ -9,6 +9,7 @@ mod mark;
 mod merge;
 pub mod model;
 mod prefix;
+mod reference;
 mod schema;
 mod shape;
 mod source;
@@ -34,6 +35,7 @@ use source::Sources;
 
 pub use diagnostic::{Diagnostic, Second, render};
 pub use fault::{Fault, Quoted, Severity};
+pub use reference::reference;
 pub use schema::schema;
 pub use source::{MAX_BYTES, PolicyText};
 
