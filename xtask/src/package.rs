@@ -66,10 +66,28 @@ fn cargo_deb(output: &Path, revision: &str) -> Command {
 /// lintian and rpm read them; a clean Debian takes, upgrades and loses the first one, over a running enforcement.
 fn check(folder: &Path, deb: &Path, rpm: &Path) -> Result<()> {
     ensure!(lab::is_root(), "a clean Debian is set up and entered, and that needs root");
+    for tool in ["lintian", "rpm", "debootstrap"] {
+        ensure!(shell::find(tool).is_some(), "{tool} is missing: `apt-get install {tool}`");
+    }
+    println!("== completions");
+    for (shell, file) in [("bash", "pacs-guard.bash"), ("zsh", "_pacs-guard"), ("fish", "pacs-guard.fish")] {
+        match shell::find(shell) {
+            Some(shell) => {
+                shell::run(Command::new(shell).arg("-n").arg(folder.join("completions").join(file)))?
+            }
+            None => println!("not run: {shell} is not installed"),
+        }
+    }
     println!("== lintian");
     shell::run(Command::new("lintian").args(["--fail-on", "error,warning,info", "--display-info"]).arg(deb))?;
     println!("== rpm");
-    shell::run(Command::new("rpm").args(["-qp", "--requires", "--scripts", "--nosignature"]).arg(rpm))?;
+    let root = folder.join("rpm-root");
+    if root.exists() {
+        fs::remove_dir_all(&root)?;
+    }
+    let mut install = Command::new("rpm");
+    shell::run(install.arg("--root").arg(&root).args(["--install", "--nodeps", "--noscripts"]).arg(rpm))?;
+    shell::run(Command::new(root.join("usr/bin/pacs-guard")).arg("--version"))?;
     println!("== a clean Debian");
     let upgrade = folder.join("upgrade.deb");
     shell::run(&mut cargo_deb(&upgrade, "2"))?;
