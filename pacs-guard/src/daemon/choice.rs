@@ -1,6 +1,6 @@
 //! Which policy a starting daemon puts in force.
 
-use super::{Options, enforcement::StartError, fit::fit};
+use super::{Options, error::StartError, fit::fit};
 use crate::{
     datapath::InForce,
     image::Card,

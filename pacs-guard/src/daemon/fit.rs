@@ -1,6 +1,6 @@
 //! Whether a policy fits this host. Asked before it comes into force for the first time, and never of a way back.
 
-use super::enforcement::StartError;
+use super::error::StartError;
 use crate::{doctor::own_traffic, policy::model::Policy};
 
 /// What should be looked at, for people. A policy that was in force before is never refused: it stays what this host

@@ -3,6 +3,7 @@
 mod choice;
 mod ends;
 mod enforcement;
+mod error;
 mod event_log;
 mod file_watch;
 mod fit;
@@ -34,7 +35,7 @@ use crate::{
 use enforcement::Enforcement;
 use event_log::EventLog;
 
-pub use enforcement::StartError;
+pub use error::StartError;
 
 /// What the daemon is asked to do.
 #[derive(Clone, Debug)]

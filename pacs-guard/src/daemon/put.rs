@@ -1,6 +1,6 @@
 //! Putting a policy in force: interfaces, swap, links, in the order that loses nothing.
 
-use super::{Options, enforcement::StartError};
+use super::{Options, error::StartError};
 use crate::{
     clock::Clock,
     datapath::{Attached, BootTime, Datapath},
