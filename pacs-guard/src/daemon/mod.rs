@@ -9,6 +9,7 @@ mod file_watch;
 mod fit;
 mod look;
 mod put;
+mod start;
 mod watching;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
