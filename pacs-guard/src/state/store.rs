@@ -238,10 +238,15 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock::Clock,
         datapath::BootTime,
+        image::leaving,
         policy::model::Mode,
         state::{Action, Kind},
     };
+
+    const ENFORCED: &str = "version: 1\nname: q\ninterfaces: [eth0]\nmode: enforce\nservices: { dicom: { ports: [104] } }\n\
+                            segments: { ct: { sources: [10.0.0.0/8], services: [dicom] } }\n";
 
     fn policy(port: usize) -> Checked {
         let text = format!(
@@ -331,6 +336,29 @@ mod tests {
         let read = store.read(&checked.hash()).unwrap();
         assert_eq!(read.path.to_str(), Some("caf\u{fffd}.yaml"));
         assert_eq!(read.policy.services.len(), checked.policy.services.len());
+    }
+
+    #[test]
+    fn what_drains_is_known_by_its_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.drain().unwrap(), []);
+        let drain = leaving(
+            &policy(1).policy,
+            &policy::parse(Path::new("p.yaml"), ENFORCED).unwrap().policy,
+            Clock::now(),
+            BootTime::now().after(std::time::Duration::from_secs(60)),
+        );
+        assert_eq!(drain.len(), 1, "nothing protected that port before");
+        store.set_drain(&drain).unwrap();
+        assert_eq!(store.drain().unwrap(), drain);
+        let path = folder.path().join("drain.json");
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let text = fs::read_to_string(&path).unwrap().replace(boot.trim(), "another boot");
+        fs::write(&path, text).unwrap();
+        assert_eq!(store.drain().unwrap(), [], "connections of an earlier boot are gone");
+        store.set_drain(&[]).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
