@@ -221,6 +221,26 @@ fn a_bypass_keeps_a_drain_for_afterwards() {
     scene.drains();
 }
 
+/// A drain tells sources and ports apart, and no destinations.
+#[test]
+fn what_cannot_drain_is_not_cut_unasked() {
+    let site = Site::new();
+    answer_on(&site.pacs);
+    let text = policy("enforce", &[&site.modality]);
+    let narrowed = format!("ports: [{DICOM}], addresses: [192.0.2.1]");
+    site.write(&text.replacen(&format!("ports: [{DICOM}]"), &narrowed, 1));
+    let _daemon = site.start(&[]);
+    write(&site.pacs.dir().join("other.yaml"), &text);
+    let mut stranger = Connection::open(&site.stranger, site.pacs.addr4());
+    stranger.goes_on();
+    let refused = site.ask(&["apply", "other.yaml", "--drain", "1h"]);
+    assert_eq!(refused.status.code(), Some(12), "{}", refused.text());
+    assert!(refused.stderr.contains("these can't drain"), "{}", refused.text());
+    stranger.goes_on();
+    assert!(site.ask(&["apply", "other.yaml", "--drain", "1h", "--cut"]).success());
+    stranger.is_cut();
+}
+
 /// The site's policy, in which the modality's segment ends after some time.
 fn ending(site: &Site, after: SignedDuration) -> String {
     let until = Timestamp::now() + after;
