@@ -56,6 +56,9 @@ fn stable(line: &str) -> String {
     let rules = [
         (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ", "TIME"),
         (r"\d+\.\d ms", "MS"),
+        (r"\d+ +TIME +\d+s$", "N TIME AGE"),
+        (r"\b\d+s ago", "AGE ago"),
+        (r"\d+ (packets so far|connections?,)", "N $1"),
         (r"process \d+", "process N"),
         (r"sha256 [0-9a-f]+", "sha256 HASH"),
         (r"\d+ (allowed|dropped|would drop|not judged|packets in all)", "N $1"),
@@ -83,6 +86,7 @@ fn may_end_with(command: &str, shown: &[String]) -> &'static [i32] {
     match command.split(' ').nth(1) {
         Some("doctor") => &[0, 1, 4],
         Some("plan") => &[11],
+        Some("ready") => &[13],
         _ if shown.iter().any(|line| line.starts_with("error[")) => &[3],
         _ => &[0],
     }

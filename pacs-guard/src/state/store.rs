@@ -65,16 +65,16 @@ impl Store {
         Ok(store)
     }
 
-    /// Keeps a policy as it is written, whole or not at all.
+    /// Keeps a policy as it is written, under the names that its files have now, whole or not at all.
     pub fn keep(&self, checked: &Checked) -> Result<(), StateError> {
         let path = self.policy(&checked.hash());
-        if path.exists() {
-            return Ok(());
-        }
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let texts = checked.texts.iter().map(|text| (shown(&text.path), text.text.to_string()));
         let kept = Kept { path: shown(&checked.path), texts: texts.collect(), enforced: checked.enforced };
         let bytes = serde_json::to_vec(&kept).map_err(io::Error::from).map_err(at(&path))?;
+        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
+        }
         write_whole(&path, &bytes)
     }
 
@@ -323,6 +323,18 @@ mod tests {
         assert_eq!(store.provisional().unwrap().unwrap().end(), None);
         store.set_provisional(None).unwrap();
         assert_eq!(store.provisional().unwrap(), None);
+    }
+
+    #[test]
+    fn a_policy_that_moved_is_kept_under_its_new_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let text = policy(1).texts[0].text.to_string();
+        for name in ["enforce.yaml", "policy.yaml"] {
+            let checked = policy::parse(Path::new(name), text.clone()).unwrap();
+            store.keep(&checked).unwrap();
+            assert_eq!(store.read(&checked.hash()).unwrap().path.to_str(), Some(name));
+        }
     }
 
     #[test]
