@@ -98,6 +98,10 @@ fn they_are_what_the_kernel_counts() {
     assert!(text.contains("# TYPE pacs_guard_packets_total counter"), "{text}");
     assert_eq!(series(&text, dropped), Some(34.0));
     assert_eq!(series(&text, "pacs_guard_daemon_up"), Some(1.0));
+    // Read by Prometheus' own parser, which node_exporter uses, and by its linter.
+    std::fs::write(site.pacs.dir().join("pacs-guard.prom"), &text).unwrap();
+    let lint = site.pacs.sh("promtool check metrics <pacs-guard.prom 2>&1").unwrap();
+    assert_eq!(lint, "", "promtool finds fault");
     daemon.kill().unwrap();
     let text = textfile();
     assert_eq!(series(&text, "pacs_guard_daemon_up"), Some(0.0));

@@ -79,3 +79,30 @@ async fn ask(control: &Control) -> Option<DaemonStatus> {
     };
     timeout(PATIENCE, asked).await.ok().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_hangs_is_seen_from_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = axum::serve::Listener::local_addr(&gate).unwrap();
+        // Nobody takes a request from it.
+        let (control, _requests) = mpsc::channel(16);
+        tokio::spawn(serve(gate, Pins::here(folder.path()).unwrap(), control));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: pacs\r\n\r\n").await.unwrap();
+        let mut page = String::new();
+        client.read_to_string(&mut page).await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 200") && page.contains("\npacs_guard_daemon_up 0\n"), "{page}");
+    }
+}
