@@ -214,6 +214,14 @@ fn package_is_installed_run_upgraded_removed_and_purged() {
     debian.sh("systemctl start pacs-guard; systemctl is-active pacs-guard-early");
     assert!(debian.sh("pacs-guard check-nagios").starts_with("PACS-GUARD OK"));
 
+    // Root ran it by hand in between, with another policy: the unit takes over what that left.
+    let other = policy("enforce", &[&site.modality]) + "# another one\n";
+    fs::write(root.join("etc/pacs-guard/policy.yaml"), other).unwrap();
+    debian.sh("systemctl stop pacs-guard; pacs-guard run & daemon=$!; \
+         until pacs-guard status | grep -q 'running, process'; do kill -0 $daemon; done; kill $daemon; wait $daemon; \
+         systemctl start pacs-guard");
+    assert!(debian.sh("pacs-guard check-nagios").starts_with("PACS-GUARD OK"));
+
     // A loop that hangs is ended by the watchdog, and the next daemon adopts.
     let pid = debian.sh("systemctl show -P MainPID pacs-guard").trim().to_owned();
     debian.sh("mkdir -p /run/systemd/system/pacs-guard.service.d; printf '[Service]\\nWatchdogSec=2\\nRestartSec=0\\n' >/run/systemd/system/pacs-guard.service.d/quick.conf; systemctl daemon-reload; systemctl restart pacs-guard");

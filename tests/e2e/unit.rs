@@ -54,6 +54,10 @@ fn they_are_as_tight_as_the_page_says() {
         let path = unit_path(unit);
         let done = analyze(&["security", "--offline=yes", "--threshold=19", path.to_str().unwrap()]);
         assert!(done.success(), "{unit}: {}", done.text());
+        // Another version rates by another scale.
+        if !analyze(&["--version"]).stdout.starts_with("systemd 252 ") {
+            continue;
+        }
         let line = done.stdout.lines().find(|line| line.contains("Overall exposure level")).unwrap();
         let score = line.split_whitespace().find(|word| word.parse::<f32>().is_ok()).unwrap();
         assert!(page.contains(&format!("`{unit}`: {score}")), "docs/operations.md has no `{unit}`: {score}");
