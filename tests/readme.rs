@@ -115,6 +115,50 @@ fn code(text: &str) -> Vec<String> {
     code
 }
 
+/// The words of a command line; what is quoted is one.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            1 => vec![part.to_owned()],
+            _ => part.split_whitespace().map(str::to_owned).collect(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_first_hour_goes_as_written() {
+    let mut lab = Lab::new().unwrap();
+    let host = lab.host("pacs").unwrap();
+    let page = fs::read_to_string(root().join("docs/first-hour.md")).unwrap();
+    let (_, policy) = page.split_once("```yaml\n").unwrap();
+    let policy = policy.split("```").next().unwrap().replace("ens18", "eth0");
+    fs::write(host.dir().join("policy.yaml"), &policy).unwrap();
+    fs::write(host.dir().join("enforce.yaml"), policy.replace("mode: audit", "mode: enforce")).unwrap();
+    let mut daemon = None;
+    let mut ran = Vec::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("$ pacs-guard ")) {
+        let line = line.replace("/etc/pacs-guard/", "");
+        if line.starts_with("run") {
+            daemon = Some(Daemon::start(BINARY.as_ref(), &host, Path::new("policy.yaml"), &[]).unwrap());
+        } else {
+            let mut command = lab::cli(BINARY.as_ref(), &host);
+            command.args(words(&line)).env("PACS_GUARD_POLICY", "policy.yaml");
+            let done = lab::run(command, PATIENCE).unwrap();
+            let fine: &[i32] = match line.split(' ').next().unwrap() {
+                // The doctor may have something to say of this machine.
+                "doctor" => &[0, 1],
+                // It closes the service, and cuts nobody.
+                "plan" => &[11],
+                _ => &[0],
+            };
+            assert!(fine.contains(&done.status.code().unwrap()), "`{line}`: {}", done.text());
+        }
+        ran.push(line);
+    }
+    assert!(daemon.is_some() && ran.len() > 9, "{ran:?}");
+}
+
 #[test]
 fn every_command_in_the_docs_is_one() {
     let mut count = 0;
@@ -122,21 +166,13 @@ fn every_command_in_the_docs_is_one() {
         for line in code(&fs::read_to_string(&page).unwrap()) {
             // Comments, pipes and other commands are the shell's.
             let line = line.split(['#', '|', '&', '>', '<', ';']).next().unwrap().trim();
-            let Some(words) = line.strip_prefix("pacs-guard ") else { continue };
-            // What is quoted is one word; a verb alone need not bring what it asks for.
-            let words: Vec<String> = words
-                .split('"')
-                .enumerate()
-                .flat_map(|(index, part)| match index % 2 {
-                    1 => vec![part.to_owned()],
-                    _ => part.split_whitespace().map(str::to_owned).collect(),
-                })
-                .collect();
+            let Some(line) = line.strip_prefix("pacs-guard ") else { continue };
+            let words = words(line);
             let place = format!("{}: `pacs-guard {}`", page.display(), words.join(" "));
-            // `diagnostics…` of a listing, or a word of prose such as `pacs-guard 0.1.0`.
             let verb = words.first().map(String::as_str).unwrap_or_default();
             let command = pacs_guard::cli::command();
             assert!(command.find_subcommand(verb).is_some(), "{place} is no command");
+            // A verb alone need not bring what it asks for.
             let tried = command.try_get_matches_from(std::iter::once("pacs-guard".to_owned()).chain(words));
             if let Err(why) = tried {
                 use clap::error::ErrorKind::{DisplayHelp, MissingRequiredArgument};
