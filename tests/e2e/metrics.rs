@@ -231,6 +231,8 @@ fn the_monitoring_plug_in_says_what_is_wrong() {
     let (code, line) = check(&[]);
     assert_eq!(code, 0, "{line}");
     assert!(line.starts_with("PACS-GUARD OK - ENFORCING, policy site | allowed="), "{line}");
+    let page = site.json(&["check-nagios", "--json"]);
+    assert_eq!((&page["level"], &page["state"]), (&"ok".into(), &"enforcing".into()), "{page}");
     let (code, line) = check(&["--checkmk"]);
     assert_eq!(code, 0);
     assert!(line.starts_with("0 \"pacs-guard\" allowed="), "{line}");
@@ -252,12 +254,15 @@ fn the_monitoring_plug_in_says_what_is_wrong() {
     assert!(line.contains("is not guarded any more"), "{line}");
     daemon.stop().unwrap();
 
-    let hidden = site.pacs.dir().join("run");
     let mut command = crate::lab::cli(std::path::Path::new("setpriv"), &site.pacs);
     command.args(["--reuid=65534", "--clear-groups", crate::site::BINARY, "check-nagios"]);
     let done = crate::lab::run(command, PATIENCE).unwrap();
-    assert_eq!(done.status.code(), Some(3), "{} {}", done.text(), hidden.display());
-    assert!(done.stdout.starts_with("PACS-GUARD UNKNOWN - "), "{}", done.text());
+    assert_eq!(done.status.code(), Some(3), "{}", done.text());
+    assert!(
+        done.stdout.starts_with("PACS-GUARD UNKNOWN - ") && !done.stdout.contains('|'),
+        "{}",
+        done.text()
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Health: what of a reading somebody should look at, for Nagios and Checkmk.
 
+use serde::Serialize;
+
 use super::{Scrape, State};
 use crate::{control::ChangeResult, datapath::XdpMode, echo::Printable};
 
 /// How bad it is, with the exit code of the monitoring plug-ins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// As it should be.
     Ok = 0,
@@ -29,7 +32,7 @@ impl Level {
 }
 
 /// Something to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
