@@ -4,8 +4,10 @@ use std::{
     fs::File,
     io::{BufReader, Read},
     path::Path,
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use pcap_file::{
     DataLink, PcapError,
     pcap::PcapReader,
@@ -42,8 +44,11 @@ pub enum CaptureError {
     HalfByte(usize),
 }
 
-/// Hands every frame of a capture file to `take`, in order.
-pub fn read(path: &Path, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Hands every frame of a capture file to `take`, in order, with its time where the file holds one.
+pub fn read(
+    path: &Path,
+    mut take: impl FnMut(&[u8], Option<Timestamp>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let open = || File::open(path).map(BufReader::new).map_err(CaptureError::from);
     let mut magic = [0; 4];
     open()?.read_exact(&mut magic).map_err(CaptureError::from)?;
@@ -56,11 +61,11 @@ pub fn read(path: &Path, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> a
                 Block::InterfaceDescription(interface) => links.push(interface.linktype),
                 Block::EnhancedPacket(packet) => {
                     ethernet(links.get(packet.interface_id as usize).copied().unwrap_or(DataLink::NULL))?;
-                    take(&packet.data)?;
+                    take(&packet.data, time(packet.timestamp))?;
                 }
                 Block::SimplePacket(packet) => {
                     ethernet(links.first().copied().unwrap_or(DataLink::NULL))?;
-                    take(&packet.data)?;
+                    take(&packet.data, None)?;
                 }
                 _ => {}
             }
@@ -69,10 +74,15 @@ pub fn read(path: &Path, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> a
         let mut reader = PcapReader::new(open()?).map_err(CaptureError::from)?;
         ethernet(reader.header().datalink)?;
         while let Some(packet) = reader.next_packet() {
-            take(&packet.map_err(CaptureError::from)?.data)?;
+            let packet = packet.map_err(CaptureError::from)?;
+            take(&packet.data, time(packet.timestamp))?;
         }
     }
     Ok(())
+}
+
+fn time(since_1970: Duration) -> Option<Timestamp> {
+    Timestamp::from_duration(since_1970.try_into().ok()?).ok()
 }
 
 fn ethernet(link: DataLink) -> Result<(), CaptureError> {

@@ -20,6 +20,8 @@ pub mod first_packet;
 pub mod host;
 pub mod image;
 pub mod interface;
+pub mod inventory;
+pub mod learn;
 pub mod observe;
 pub mod plan;
 pub mod policy;

@@ -23,6 +23,7 @@ mod file_watch;
 mod fit;
 mod frames;
 mod layers;
+mod learn;
 mod life;
 mod metrics;
 mod orthanc;

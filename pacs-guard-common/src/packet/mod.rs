@@ -1,6 +1,7 @@
 //! From the bytes of a frame to the few facts that a verdict needs.
 
 mod address;
+mod associate;
 mod cause;
 mod ethernet;
 mod frame;
@@ -10,6 +11,7 @@ mod parse;
 mod reset;
 
 pub use address::{Address, Family};
+pub use associate::{TITLE, Titles, titles};
 pub use cause::Cause;
 pub use frame::{Frame, FrameMut, MAX_OFFSET};
 pub use parse::{Content, Packet, Parsed, Transport, goes_on, opens, parse};

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     datapath::{DatapathError, Pins, XdpChoice},
+    inventory::Format,
     observe::MetricsAddress,
 };
 
@@ -87,6 +88,10 @@ pub(super) enum Verb {
     /// Accept a change of a peer
     #[command(subcommand)]
     Peer(Peer),
+    /// Draft a policy from who was seen, in a capture or by the program
+    Learn(Learn),
+    /// Show the peers that other programs are configured for, import them, compare them with who was seen
+    Inventory(InventoryVerb),
     /// Show what a stranger could do who has reached the archive on this host; asks for no patient data
     AuditArchive(AuditArchive),
     /// Say what happens to a packet, and which line of the policy decides
@@ -229,6 +234,62 @@ pub(super) struct Echo {
     /// Longest time for one peer, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
     pub(super) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Learn {
+    #[command(flatten)]
+    pub(super) seen: Seen,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Seen {
+    /// Read a pcap or pcapng file instead of what the program has seen
+    #[arg(long, value_name = "FILE")]
+    pub(super) from_pcap: Option<PathBuf>,
+
+    /// Only packets to this address, of a capture that holds other hosts' too; may be given again
+    #[arg(long, value_name = "ADDRESS", requires = "from_pcap")]
+    pub(super) host: Vec<IpAddr>,
+
+    /// Ports of a DICOM service, for who has no policy yet; may be given again
+    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) ports: Vec<u16>,
+
+    /// The policy whose services are looked at
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryVerb {
+    #[command(subcommand)]
+    pub(super) command: Option<Inventory>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Inventory {
+    /// Read the peers of Orthanc's configuration, of dcmqrscp.cfg, or of a CSV of AE title, host and port
+    Import(InventoryImport),
+    /// Show what is configured and was never seen, was seen and is not configured, and what has moved
+    Diff(InventoryDiff),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryImport {
+    /// The file; it replaces what the same file held when it was imported before
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+
+    /// What kind of file it is, where that is guessed wrong
+    #[arg(long, value_enum)]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryDiff {
+    #[command(flatten)]
+    pub(super) seen: Seen,
 }
 
 #[derive(Debug, clap::Args)]

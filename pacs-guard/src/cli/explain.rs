@@ -67,7 +67,7 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
         Ok(())
     };
     if let Some(path) = &verb.pcap {
-        capture::read(path, tell).with_context(|| path.display().to_string())?;
+        capture::read(path, |frame, _| tell(frame)).with_context(|| path.display().to_string())?;
     } else if verb.frame.as_deref() == Some("-") {
         for (number, line) in (1..).zip(std::io::stdin().lock().lines()) {
             let line = line?;

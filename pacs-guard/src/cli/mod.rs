@@ -13,7 +13,9 @@ mod events;
 mod explain;
 mod help;
 mod history;
+mod inventory;
 mod layer;
+mod learn;
 mod live;
 mod peers;
 mod plan;
@@ -98,6 +100,8 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::CheckNagios(verb) => check_nagios::run(args, verb),
         Verb::Events(verb) => events::run(args, verb),
         Verb::Echo(verb) => echo::run(args, verb),
+        Verb::Inventory(verb) => inventory::run(args, verb.command.as_ref()),
+        Verb::Learn(verb) => learn::run(args, verb),
         Verb::AuditArchive(verb) => audit_archive::run(args, verb),
         Verb::Peers => peers::run(args),
         Verb::Peer(verb) => peers::accept(args, verb),

@@ -10,6 +10,7 @@ mod ipvs;
 mod network;
 mod owners;
 mod ports;
+mod routes;
 mod sockets;
 mod translation;
 
@@ -20,6 +21,7 @@ pub use ipsec::security_associations;
 pub use network::{Network, Uncovered};
 pub use owners::Owner;
 pub use ports::{LocalPorts, ParsePortsError};
+pub use routes::routes;
 pub use sockets::{Connection, Listener, connections, listeners, name_owners};
 pub use translation::{Rules, Translation, translations};
 

@@ -38,6 +38,7 @@ pub use fault::{Fault, Quoted, Severity};
 pub use reference::reference;
 pub use schema::schema;
 pub use source::{MAX_BYTES, PolicyText};
+pub(crate) use value::ae_title;
 
 /// A policy that may be put in force, and what its author should look at again.
 #[derive(Clone, Debug)]

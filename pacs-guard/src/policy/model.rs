@@ -61,6 +61,16 @@ pub enum Transport {
     Udp,
 }
 
+impl Transport {
+    /// Its IP protocol number.
+    pub const fn protocol(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
 /// What is done with a packet that cannot be parsed for one cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -161,7 +161,7 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
 }
 
 /// An AE title, without the spaces around it that carry no meaning (DICOM PS3.5 section 6.2, VR AE).
-pub(super) fn ae_title(text: &str) -> Result<String, Fault> {
+pub(crate) fn ae_title(text: &str) -> Result<String, Fault> {
     let title = text.trim_matches(' ');
     let why = if title.is_empty() {
         "it is empty"

@@ -1,0 +1,104 @@
+//! The AE titles of an A-ASSOCIATE-RQ, read in passing (DICOM PS3.8 section 9.3.2). Observed, and never enforced.
+
+use super::{Frame, Packet, parse::TCP};
+
+/// Bytes of an AE title in the PDU.
+pub const TITLE: usize = 16;
+
+const ASSOCIATE_RQ: u8 = 1;
+/// Bytes of the PDU's header, which its length does not count.
+const HEADER: u32 = 6;
+/// Bytes before the first item.
+const FIXED: usize = 74;
+/// Type of the application context item, which comes first.
+const APPLICATION_CONTEXT: u8 = 0x10;
+/// No honest request comes near it: 128 contexts with every transfer syntax there is.
+const LONGEST: u32 = 1 << 18;
+
+/// Who is called and who calls, as sent: padded with spaces, of any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Titles {
+    /// The called AE title.
+    pub called: [u8; TITLE],
+    /// The calling AE title.
+    pub calling: [u8; TITLE],
+}
+
+/// Reads the titles of a packet whose TCP payload begins with an A-ASSOCIATE-RQ.
+///
+/// Everything of it must be right that can be seen, for a packet in the midst of a stream may begin with any byte;
+/// and all of it must be in this one packet. `None` where it is not so, and where TLS hides it.
+#[inline(always)]
+pub fn titles<F: Frame>(frame: &F, packet: &Packet) -> Option<Titles> {
+    if packet.protocol != TCP {
+        return None;
+    }
+    let tcp = packet.transport_at as usize;
+    let [offset, _]: [u8; 2] = frame.read(tcp + 12)?;
+    let at = frame.forget(tcp + (offset >> 4) as usize * 4);
+    let [pdu, _, l1, l2, l3, l4, _, version]: [u8; 8] = frame.read(at)?;
+    let length = u32::from_be_bytes([l1, l2, l3, l4]);
+    let [item, _]: [u8; 2] = frame.read(at + FIXED)?;
+    let right = pdu == ASSOCIATE_RQ
+        && version & 1 == 1
+        && item == APPLICATION_CONTEXT
+        && length > FIXED as u32 - HEADER
+        && length <= LONGEST;
+    if !right {
+        return None;
+    }
+    Some(Titles { called: frame.read(at + 10)?, calling: frame.read(at + 10 + TITLE)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A TCP header of five words without an IP header before it, and a request.
+    fn request() -> [u8; 20 + 90] {
+        let mut frame = [0; 20 + 90];
+        frame[12] = 0x50;
+        frame[20..28].copy_from_slice(&[1, 0, 0, 0, 0, 84, 0, 1]);
+        frame[30..46].copy_from_slice(b"ARCHIVE         ");
+        frame[46..62].copy_from_slice(b"CT1             ");
+        frame[94] = 0x10;
+        frame
+    }
+
+    const TO_TCP: Packet = Packet { protocol: TCP, ..zero() };
+
+    const fn zero() -> Packet {
+        Packet {
+            source: super::super::Address { family: super::super::Family::None, high: 0, low: 0 },
+            destination: super::super::Address { family: super::super::Family::None, high: 0, low: 0 },
+            protocol: 0,
+            source_port: 0,
+            destination_port: 0,
+            transport_at: 0,
+            source_routed: false,
+        }
+    }
+
+    fn read(frame: &[u8]) -> Option<Titles> {
+        titles(&frame, &TO_TCP)
+    }
+
+    #[test]
+    fn both_titles_are_read() {
+        let found = read(&request()).unwrap();
+        assert_eq!((&found.called, &found.calling), (b"ARCHIVE         ", b"CT1             "));
+        assert_eq!(titles(&&request()[..], &zero()), None, "of UDP nothing is read");
+    }
+
+    #[test]
+    fn whatever_is_not_wholly_right_is_unknown() {
+        for (at, byte) in [(20, 4), (27, 2), (94, 0x20), (25, 68), (22, 0x10), (12, 0xf0)] {
+            let mut frame = request();
+            frame[at] = byte;
+            assert_eq!(read(&frame), None, "byte {at}");
+        }
+        for end in 0..96 {
+            assert_eq!(read(&request()[..end]), None, "{end} bytes");
+        }
+    }
+}
