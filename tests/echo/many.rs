@@ -9,16 +9,9 @@ use std::{
 };
 
 use pacs_guard::echo::probe_all;
-use scp::{hole, serve, success, target};
+use scp::{hole, peak_kib, serve, success, target};
 
 const DEADLINE: Duration = Duration::from_secs(3);
-
-/// Peak resident memory of this process so far, in KiB.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_at_once_with_450_dead() {

@@ -80,6 +80,26 @@ pub async fn hole() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     (at, listener, fillers)
 }
 
+/// The most that this process may grow by in one probe, in KiB. A peer that is believed costs gigabytes: 4.2 GB for
+/// one element length of 0xFFFFFFF0, 1.1 GB for one PDU length of 0x7FFFFFF0.
+const MOST_GROWTH: u64 = 32 * 1024;
+
+/// Peak resident memory of this process so far, in KiB.
+pub fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Probes, and fails where that takes memory by what a peer claims.
+pub async fn frugal(target: &Target, deadline: Duration) -> Report {
+    let before = peak_kib();
+    let report = probe(target, deadline).await;
+    let grown = peak_kib() - before;
+    assert!(grown < MOST_GROWTH, "grew by {grown} KiB: {report}");
+    report
+}
+
 /// Probes a peer that follows `script`; it has ample time.
 pub async fn ask<F, R>(script: F) -> Report
 where
@@ -88,7 +108,7 @@ where
 {
     let at = serve(script).await;
     let begun = Instant::now();
-    let report = probe(&target(at), AMPLE).await;
+    let report = frugal(&target(at), AMPLE).await;
     assert!(begun.elapsed() < AMPLE / 2, "a judgement that needed the deadline");
     report
 }
@@ -105,7 +125,7 @@ where
 {
     let at = serve(script).await;
     let begun = Instant::now();
-    let report = probe(&target(at), SHORT).await;
+    let report = frugal(&target(at), SHORT).await;
     let took = begun.elapsed();
     assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "took {took:?}");
     report
