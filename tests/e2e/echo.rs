@@ -22,7 +22,7 @@ fn the_status_shows_what_a_peer_answered() {
     site.write(&(policy("enforce", &[&site.modality]) + &peers));
     let mut daemon = site.start(&[]);
     wait_for("both peers in the status", PATIENCE, || {
-        Ok(site.status()["daemon"]["peers"].as_array().unwrap().iter().all(|peer| peer["asked"] != 0))
+        Ok(site.status()["daemon"]["peers"].as_array().unwrap().iter().all(|peer| !peer["answers"].is_null()))
     })
     .unwrap();
     let status = site.status();
@@ -30,7 +30,7 @@ fn the_status_shows_what_a_peer_answered() {
     assert_eq!(peers[0]["peer"], "CT1");
     assert_eq!(peers[0]["last"]["identity"]["implementation_version_name"], "OFFIS_DCMTK_367", "{peers}");
     assert!(peers[0]["last_success"].is_string() && peers[0]["baseline_since"].is_string(), "{peers}");
-    assert_eq!((&peers[1]["peer"], &peers[1]["failures"]["refused"]), (&"gone".into(), &1.into()), "{peers}");
+    assert_eq!((&peers[1]["peer"], &peers[1]["outcomes"]["refused"]), (&"gone".into(), &1.into()), "{peers}");
     let words = site.ask(&["status"]).stdout;
     assert!(words.contains("CT1  answers") && words.contains("gone  fails"), "{words}");
 
@@ -61,8 +61,10 @@ fn a_peer_that_changes_is_told_until_it_is_accepted() {
         peer
     };
     let heard = || {
-        wait_for("the peer to be asked", PATIENCE, || Ok(site.status()["daemon"]["peers"][0]["asked"] != 0))
-            .unwrap();
+        wait_for("the peer to be asked", PATIENCE, || {
+            Ok(site.status()["daemon"]["peers"][0]["answers"] == true)
+        })
+        .unwrap();
         site.status()["daemon"]["peers"][0].clone()
     };
     let peers = format!(

@@ -1,8 +1,10 @@
 //! `peers` and `peer accept`: how the policy's peers stand, and that a change of one is known.
 
+use std::net::SocketAddr;
+
 use anstream::println;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Exit,
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     control::{Client, ClientError},
-    echo::{Accepted, Baselines, EXPIRY_WARNING_DAYS, Printable, in_words},
+    echo::{Accepted, Baselines, EXPIRY_WARNING_DAYS, Printable, Standing, in_words},
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -32,66 +34,54 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn row(peer: &Value) -> [String; 7] {
-    let text = |at: &str| peer.pointer(at).and_then(Value::as_str);
-    let number = |at: &str| peer.pointer(at).and_then(Value::as_u64).unwrap_or(0);
-    let failed: u64 =
-        peer["failures"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
-    let says = ["version_name", "class_uid"]
-        .iter()
-        .find_map(|part| text(&format!("/last/identity/implementation_{part}")));
-    let drift = peer["drift"].as_array().map_or(0, Vec::len);
+fn row(peer: &Standing) -> [String; 7] {
+    let (asked, failed) = peer.asked_and_failed();
     [
-        Printable(text("/peer").unwrap_or("?")).to_string(),
-        format!("{}:{}", text("/address").unwrap_or("?"), number("/port")),
-        match text("/last_success").and_then(|when| when.parse().ok()) {
+        Printable(&peer.peer).to_string(),
+        SocketAddr::new(peer.address, peer.port).to_string(),
+        match peer.last_success {
             Some(when) => format!("{} ago", age(when)),
-            None if peer["do_not_probe"] == true => styled(DIM, "do-not-probe"),
+            None if peer.do_not_probe => styled(DIM, "do-not-probe"),
             None => "never".to_owned(),
         },
-        format!("{failed} of {}", number("/asked")),
-        says.map_or_else(
-            || text("/last/failure/kind").unwrap_or("-").to_owned(),
-            |says| Printable(says).to_string(),
-        ),
-        match peer["certificate_days"].as_i64() {
+        format!("{failed} of {asked}"),
+        says(peer),
+        match peer.certificate_days(Timestamp::now()) {
             None => "-".to_owned(),
             Some(days) if days < EXPIRY_WARNING_DAYS => styled(WARN, format!("{days} days left")),
             Some(days) => format!("{days} days left"),
         },
-        match text("/baseline_since") {
+        match peer.baseline_since {
             None => "none yet".to_owned(),
-            Some(_) if drift > 0 => styled(BAD, count(drift, "change")),
-            Some(since) => format!("as since {}", since.get(..10).unwrap_or(since)),
+            Some(_) if !peer.drift.is_empty() => styled(BAD, count(peer.drift.len(), "change")),
+            Some(since) => format!("as since {}", since.strftime("%F")),
         },
     ]
 }
 
+/// What it says that it is, or how it fails.
+fn says(peer: &Standing) -> String {
+    let keys =
+        ["/identity/implementation_version_name", "/identity/implementation_class_uid", "/failure/kind"];
+    let text = keys.iter().find_map(|key| peer.last.pointer(key)?.as_str());
+    text.unwrap_or("-").to_owned()
+}
+
 /// The lines that `status` has of a peer.
-pub(super) fn status_lines(peer: &Value) -> Vec<String> {
-    let text = |at: &str| peer.pointer(at).and_then(Value::as_str);
-    let name = Printable(text("/peer").unwrap_or("?")).to_string();
-    let Some(when) = text("/last/when").and_then(|when| when.parse().ok()) else { return vec![] };
-    let answers = peer.pointer("/last/identity").is_some();
+pub(super) fn status_lines(peer: &Standing) -> Vec<String> {
+    let name = Printable(&peer.peer);
+    let Some((answers, when)) = peer.answers.zip(peer.asked_last) else { return vec![] };
     let mut lines = vec![if answers {
         format!("{name}  {}  {} ago", styled(GOOD, "answers"), age(when))
     } else {
-        let kind = text("/last/failure/kind").unwrap_or("?");
-        let success = text("/last_success").and_then(|when| when.parse().ok());
-        let success = success.map_or_else(|| "never".to_owned(), |when| format!("{} ago", age(when)));
-        format!("{name}  {}  {} ago: {kind}; last success {success}", styled(BAD, "fails"), age(when))
+        let success =
+            peer.last_success.map_or_else(|| "never".to_owned(), |when| format!("{} ago", age(when)));
+        format!("{name}  {}  {} ago: {}; last success {success}", styled(BAD, "fails"), age(when), says(peer))
     }];
-    if let Some(days) = peer["certificate_days"].as_i64().filter(|days| *days < EXPIRY_WARNING_DAYS) {
+    if let Some(days) = peer.certificate_days(Timestamp::now()).filter(|days| *days < EXPIRY_WARNING_DAYS) {
         lines.push(styled(WARN, format!("{name}: its certificate ends in {days} days")));
     }
-    for change in peer["drift"].as_array().into_iter().flatten() {
-        let value = |key: &str| change[key].as_str().unwrap_or("nothing");
-        let what = change["what"].as_str().unwrap_or("?");
-        lines.push(styled(
-            WARN,
-            format!("{name} has changed: {what} was {}, is {}", value("was"), value("is")),
-        ));
-    }
+    lines.extend(peer.drift.iter().map(|change| styled(WARN, format!("{name} has changed: {change}"))));
     lines
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     datapath::BootTime,
+    echo::Standing,
     image::{Booking, Draining, Enforces},
     observe::Tally,
 };
@@ -28,9 +29,9 @@ pub struct DaemonStatus {
     pub file_differs: Option<bool>,
     /// The last change.
     pub last_change: Option<ChangeReport>,
-    /// How each peer of the policy stands: [`crate::echo::Standing`].
-    pub peers: Vec<Value>,
-    /// What came of changes and echoes since it started.
+    /// How each peer of the policy stands.
+    pub peers: Vec<Standing>,
+    /// What came of changes since it started.
     #[serde(default)]
     pub tally: Tally,
 }

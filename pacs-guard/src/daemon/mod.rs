@@ -140,7 +140,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             },
             _ = watch.tick() => enforcement.watch(false),
             Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
-            Some(report) = reports.recv() => daemon.heard(report),
+            Some(report) = reports.recv() => daemon.heard(&report),
             // Said by this loop and by nobody else: a daemon whose loop hangs is started again.
             Some(_) = tick(&mut watchdog) => notify(NotifyState::Watchdog),
         }
@@ -194,7 +194,6 @@ impl Daemon {
     fn follow(&mut self, policy: &Policy, schedule: &watch::Sender<Arc<[ScheduledPeer]>>) {
         schedule.send_replace(scheduled(policy));
         self.peers.follow(&policy.peers, &self.baselines);
-        self.tally.keep_peers(|name| policy.peers.iter().any(|peer| peer.name == name));
     }
 
     fn accept(&mut self, name: &str) -> Result<Accepted, StateError> {
@@ -242,17 +241,16 @@ impl Daemon {
             policy_file: self.options.policy.display().to_string(),
             file_differs: enforcement.file_differs(),
             last_change: self.last_change.clone(),
-            peers: self.peers.iter().map(|peer| serde_json::to_value(peer).unwrap_or_default()).collect(),
+            peers: self.peers.iter().cloned().collect(),
             tally: self.tally.clone(),
         }
     }
 
-    fn heard(&mut self, report: Report) {
+    fn heard(&mut self, report: &Report) {
         match report.outcome {
             Ok(_) => tracing::info!("{report}"),
             Err(_) => tracing::warn!("{report}"),
         }
-        self.tally.echo(&report);
         for warning in self.peers.hear(report, &mut self.baselines) {
             tracing::warn!("{warning}");
         }

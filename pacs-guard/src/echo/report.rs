@@ -48,12 +48,12 @@ impl Report {
 ///
 /// The TCP handshake alone is near to network latency. The other two hold the peer's own time and, with many
 /// products, about 40 ms of delayed acknowledgement: they are no measure of the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phases {
     /// TCP handshake.
     pub connect_us: Option<u64>,
     /// TLS handshake; left out in clear.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_us: Option<u64>,
     /// A-ASSOCIATE-RQ to A-ASSOCIATE-AC.
     pub associate_us: Option<u64>,

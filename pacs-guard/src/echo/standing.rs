@@ -3,16 +3,21 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
-    EXPIRY_WARNING_DAYS, Report,
+    EXPIRY_WARNING_DAYS, Failure, Phases, Report,
     baseline::{Baselines, Change, Heard},
+    tls::days_until,
 };
 use crate::policy::model::Peer;
 
+/// The outcome that is no failure.
+const ANSWERED: &str = "answered";
+
 /// One peer, since the daemon started; its baseline is older.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Standing {
     /// Its name in the policy.
     pub peer: String,
@@ -28,20 +33,24 @@ pub struct Standing {
     pub every_s: Option<u64>,
     /// It is never asked.
     pub do_not_probe: bool,
-    /// C-ECHOs asked.
-    pub asked: u64,
-    /// Those that failed, by [`super::Failure::kind`].
-    pub failures: BTreeMap<&'static str, u64>,
-    /// The last success.
+    /// C-ECHOs by outcome: `answered`, or [`super::Failure::kind`].
+    pub outcomes: BTreeMap<String, u64>,
+    /// Whether it answered the last time.
+    pub answers: Option<bool>,
+    /// When it was asked last.
+    pub asked_last: Option<Timestamp>,
+    /// How long that took.
+    pub phases: Phases,
+    /// When it answered last.
     pub last_success: Option<Timestamp>,
-    /// Days until its certificate ends, as of the last success; negative once it has ended.
-    pub certificate_days: Option<i64>,
+    /// When the certificate ends that it showed then.
+    pub certificate_expires: Option<Timestamp>,
     /// Since when its baseline counts.
     pub baseline_since: Option<Timestamp>,
     /// Where it differs from its baseline.
     pub drift: Vec<Change>,
-    /// The last C-ECHO.
-    pub last: Option<Report>,
+    /// The last [`Report`].
+    pub last: Value,
 }
 
 impl Standing {
@@ -54,20 +63,29 @@ impl Standing {
             tls: peer.tls.is_some(),
             every_s: peer.every.as_ref().map(Duration::as_secs),
             do_not_probe: peer.do_not_probe,
-            asked: 0,
-            failures: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            answers: None,
+            asked_last: None,
+            phases: Phases::default(),
             last_success: None,
-            certificate_days: None,
+            certificate_expires: None,
             baseline_since: None,
             drift: vec![],
-            last: None,
+            last: Value::Null,
         }
     }
 
-    /// Time since the last success.
+    /// Days until its certificate ends; negative once it has ended.
     #[must_use]
-    pub fn last_success_age(&self, now: Timestamp) -> Option<Duration> {
-        self.last_success.map(|then| now.duration_since(then).try_into().unwrap_or_default())
+    pub fn certificate_days(&self, now: Timestamp) -> Option<i64> {
+        self.certificate_expires.map(|expires| days_until(expires, now))
+    }
+
+    /// C-ECHOs asked, and those that failed.
+    #[must_use]
+    pub fn asked_and_failed(&self) -> (u64, u64) {
+        let asked = self.outcomes.values().sum();
+        (asked, asked - self.outcomes.get(ANSWERED).unwrap_or(&0))
     }
 }
 
@@ -80,11 +98,19 @@ impl Standings {
     pub fn follow(&mut self, peers: &[Peer], baselines: &Baselines) {
         let mut old = std::mem::take(&mut self.0);
         for peer in peers {
-            let mut standing = Standing::new(peer);
-            if let Some(known) = old.remove(&peer.name) {
-                let Standing { asked, failures, last_success, certificate_days, last, .. } = known;
-                standing = Standing { asked, failures, last_success, certificate_days, last, ..standing };
-            }
+            let fresh = Standing::new(peer);
+            let standing = match old.remove(&peer.name) {
+                None => fresh,
+                Some(known) => Standing {
+                    address: fresh.address,
+                    port: fresh.port,
+                    ae_title: fresh.ae_title,
+                    tls: fresh.tls,
+                    every_s: fresh.every_s,
+                    do_not_probe: fresh.do_not_probe,
+                    ..known
+                },
+            };
             self.0.insert(peer.name.clone(), standing);
             self.compare(&peer.name, baselines);
         }
@@ -99,37 +125,40 @@ impl Standings {
     }
 
     /// Books a C-ECHO, and returns what is worth a warning. A peer that the policy no longer names is left out.
-    pub fn hear(&mut self, report: Report, baselines: &mut Baselines) -> Vec<String> {
+    pub fn hear(&mut self, report: &Report, baselines: &mut Baselines) -> Vec<String> {
         let Some(standing) = self.0.get_mut(&report.peer) else { return vec![] };
         let mut warnings = vec![];
         let name = report.peer.clone();
-        standing.asked += 1;
-        match &report.outcome {
-            Err(failure) => *standing.failures.entry(failure.kind()).or_default() += 1,
-            Ok(identity) => {
-                standing.last_success = Some(report.when);
-                standing.certificate_days = identity.certificate_days(report.when);
-                if let Some(days) = standing.certificate_days.filter(|days| *days < EXPIRY_WARNING_DAYS) {
-                    warnings.push(format!("peer {name}: its certificate ends in {days} days"));
-                }
-                let (heard, saved) = baselines.hear(&name, identity, report.when);
-                match heard {
-                    Heard::First => tracing::info!(
-                        "peer {name} is heard for the first time: what it says of itself is its baseline from now on"
-                    ),
-                    Heard::Same => {}
-                    Heard::Returned => tracing::info!("peer {name} is as its baseline again"),
-                    Heard::Drifted(changes) => warnings.push(format!(
-                        "peer {name} has changed: {}; if that was you, `pacs-guard peer accept {name}`",
-                        in_words(&changes)
-                    )),
-                }
-                if let Err(why) = saved {
-                    warnings.push(format!("what peer {name} says of itself is not kept: {why}"));
-                }
+        let outcome = report.outcome.as_ref().map_or_else(Failure::kind, |_| ANSWERED);
+        *standing.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        standing.answers = Some(report.outcome.is_ok());
+        standing.asked_last = Some(report.when);
+        standing.phases = report.phases;
+        standing.last = serde_json::to_value(report).unwrap_or_default();
+        if let Ok(identity) = &report.outcome {
+            standing.last_success = Some(report.when);
+            standing.certificate_expires =
+                identity.certificate.as_ref().map(|certificate| certificate.expires);
+            let days = standing.certificate_days(report.when);
+            if let Some(days) = days.filter(|days| *days < EXPIRY_WARNING_DAYS) {
+                warnings.push(format!("peer {name}: its certificate ends in {days} days"));
+            }
+            let (heard, saved) = baselines.hear(&name, identity, report.when);
+            match heard {
+                Heard::First => tracing::info!(
+                    "peer {name} is heard for the first time: what it says of itself is its baseline from now on"
+                ),
+                Heard::Same => {}
+                Heard::Returned => tracing::info!("peer {name} is as its baseline again"),
+                Heard::Drifted(changes) => warnings.push(format!(
+                    "peer {name} has changed: {}; if that was you, `pacs-guard peer accept {name}`",
+                    in_words(&changes)
+                )),
+            }
+            if let Err(why) = saved {
+                warnings.push(format!("what peer {name} says of itself is not kept: {why}"));
             }
         }
-        standing.last = Some(report);
         self.compare(&name, baselines);
         warnings
     }
@@ -148,10 +177,7 @@ pub fn in_words(changes: &[Change]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        echo::{Failure, Identity, Phases},
-        policy,
-    };
+    use crate::{echo::Identity, policy};
 
     fn peers(text: &str) -> Vec<Peer> {
         let policy = format!(
@@ -180,18 +206,17 @@ mod tests {
         let ct = "  - { name: CT1, address: 10.0.0.1, port: 104, ae_title: CT1 }\n";
         standings.follow(&peers(ct), &baselines);
         let said = Identity { max_pdu: Some(1), ..Identity::default() };
-        assert_eq!(standings.hear(report("CT1", Ok(said)), &mut baselines), [""; 0]);
-        standings.hear(report("CT1", Err(Failure::Refused)), &mut baselines);
-        let warned = standings.hear(report("CT1", Ok(Identity::default())), &mut baselines);
+        assert_eq!(standings.hear(&report("CT1", Ok(said)), &mut baselines), [""; 0]);
+        standings.hear(&report("CT1", Err(Failure::Refused)), &mut baselines);
+        let warned = standings.hear(&report("CT1", Ok(Identity::default())), &mut baselines);
         assert!(warned[0].contains("maximum PDU length was 1, is nothing; if that was you"), "{warned:?}");
-        standings.hear(report("CT9", Err(Failure::Refused)), &mut baselines);
+        standings.hear(&report("CT9", Err(Failure::Refused)), &mut baselines);
         standings.follow(&peers(&ct.replace("ae_title: CT1", "ae_title: CT2")), &baselines);
         let all: Vec<_> = standings.iter().collect();
         assert_eq!(all.len(), 1);
-        assert_eq!((all[0].asked, all[0].failures.get("refused"), all[0].drift.len()), (3, Some(&1), 1));
+        assert_eq!((all[0].asked_and_failed(), all[0].outcomes.get("refused")), ((3, 1), Some(&1)));
+        assert_eq!((all[0].drift.len(), all[0].last_success), (1, Some(Timestamp::UNIX_EPOCH)));
         assert_eq!(all[0].ae_title, "CT2");
-        let later = Timestamp::from_second(90).unwrap();
-        assert_eq!(all[0].last_success_age(later), Some(Duration::from_secs(90)));
         standings.follow(&[], &baselines);
         assert_eq!(standings.iter().count(), 0);
     }

@@ -52,8 +52,13 @@ impl Certificate {
     /// Whole days left at a time; negative once it has ended.
     #[must_use]
     pub fn days_left(&self, now: jiff::Timestamp) -> i64 {
-        (self.expires.as_second() - now.as_second()).div_euclid(86_400)
+        days_until(self.expires, now)
     }
+}
+
+/// Whole days from one time to another, rounded down.
+pub(super) fn days_until(end: jiff::Timestamp, now: jiff::Timestamp) -> i64 {
+    (end.as_second() - now.as_second()).div_euclid(86_400)
 }
 
 /// What is wrong with TLS between a peer and us.

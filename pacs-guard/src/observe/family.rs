@@ -1,11 +1,13 @@
 //! The families of metrics: name, meaning, and where each is read. `docs/metrics.md` is made from this table.
 
+use jiff::Timestamp;
 use pacs_guard_common::abi::{CounterId, MAX_INTERFACES};
 
 use super::{Scrape, State};
 use crate::{
     control::{ChangeResult, DaemonStatus},
     datapath::{BootTime, Counters, XdpMode},
+    echo::{Phases, Standing},
     image::Card,
 };
 
@@ -269,23 +271,41 @@ pub(super) const FAMILIES: &[Family] = &[
         "pacs_guard_echo_success",
         &["peer"],
         "1 where the peer answered C-ECHO the last time that it was asked. It proves reachability, not identity.",
-        |scrape| of_peers(scrape, |peer, tally| vec![row([peer], u64::from(tally.answers))]),
+        |scrape| {
+            of_peers(scrape, |peer| {
+                peer.answers.map(|answers| row([&peer.peer], u64::from(answers))).into_iter().collect()
+            })
+        },
     ),
     gauge(
         "pacs_guard_echo_timestamp_seconds",
         &["peer"],
         "When the peer was asked last, in seconds since 1970.",
-        |scrape| of_peers(scrape, |peer, tally| vec![real([peer], tally.when.as_duration().as_secs_f64())]),
+        |scrape| of_peers(scrape, |peer| when(peer, peer.asked_last)),
+    ),
+    gauge(
+        "pacs_guard_echo_last_success_timestamp_seconds",
+        &["peer"],
+        "When the peer answered last, in seconds since 1970; absent where it has not since the daemon started.",
+        |scrape| of_peers(scrape, |peer| when(peer, peer.last_success)),
     ),
     gauge(
         "pacs_guard_echo_duration_seconds",
         &["peer", "phase"],
-        "How long the last C-ECHO took, by phase: `connect` (TCP), `tls`, `associate`, `echo`; absent where it was not reached.",
+        "How long the last C-ECHO took, by phase: `connect` (TCP), `tls`, `associate`, `echo`; absent where it was not \
+         reached.",
         |scrape| {
-            of_peers(scrape, |peer, tally| {
-                let phases = ["connect", "tls", "associate", "echo"].into_iter().zip(tally.phases);
-                let took = |(phase, us): (&str, Option<u64>)| Some(real([peer, phase], us? as f64 / 1e6));
-                phases.filter_map(took).collect()
+            of_peers(scrape, |peer| {
+                let Phases { connect_us, tls_us, associate_us, echo_us } = peer.phases;
+                let phases = [
+                    ("connect", connect_us),
+                    ("tls", tls_us),
+                    ("associate", associate_us),
+                    ("echo", echo_us),
+                ];
+                let took =
+                    |(phase, us): (&str, Option<u64>)| Some(real([&peer.peer, phase], us? as f64 / 1e6));
+                phases.into_iter().filter_map(took).collect()
             })
         },
     ),
@@ -294,10 +314,22 @@ pub(super) const FAMILIES: &[Family] = &[
         &["peer", "outcome"],
         "C-ECHOs since the daemon started: `answered`, or the kind of failure, such as `refused` or `no-answer`.",
         |scrape| {
-            of_peers(scrape, |peer, tally| {
-                tally.outcomes.iter().map(|(outcome, times)| row([peer, outcome], *times)).collect()
+            of_peers(scrape, |peer| {
+                peer.outcomes.iter().map(|(outcome, times)| row([&peer.peer, outcome], *times)).collect()
             })
         },
+    ),
+    gauge(
+        "pacs_guard_echo_certificate_expiry_timestamp_seconds",
+        &["peer"],
+        "When the certificate ends that the peer showed last, in seconds since 1970; absent where it showed none.",
+        |scrape| of_peers(scrape, |peer| when(peer, peer.certificate_expires)),
+    ),
+    gauge(
+        "pacs_guard_echo_drift",
+        &["peer"],
+        "Things that the peer says of itself and its baseline does not, such as its implementation or certificate.",
+        |scrape| of_peers(scrape, |peer| vec![row([&peer.peer], peer.drift.len() as u64)]),
     ),
 ];
 
@@ -325,8 +357,12 @@ fn of_daemon(scrape: &Scrape, read: impl Fn(&DaemonStatus) -> Vec<Row>) -> Vec<R
     scrape.daemon.as_ref().map(read).unwrap_or_default()
 }
 
-fn of_peers(scrape: &Scrape, read: impl Fn(&str, &super::PeerTally) -> Vec<Row>) -> Vec<Row> {
-    of_daemon(scrape, |daemon| daemon.tally.echo.iter().flat_map(|(peer, tally)| read(peer, tally)).collect())
+fn of_peers(scrape: &Scrape, read: impl Fn(&Standing) -> Vec<Row>) -> Vec<Row> {
+    of_daemon(scrape, |daemon| daemon.peers.iter().flat_map(&read).collect())
+}
+
+fn when(peer: &Standing, time: Option<Timestamp>) -> Vec<Row> {
+    time.map(|time| real([&peer.peer], time.as_duration().as_secs_f64())).into_iter().collect()
 }
 
 /// An interface's name; two that are gone are still two.

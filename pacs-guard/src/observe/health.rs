@@ -1,9 +1,14 @@
 //! Health: what of a reading somebody should look at, for Nagios and Checkmk.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Scrape, State};
-use crate::{control::ChangeResult, datapath::XdpMode, echo::Printable};
+use crate::{
+    control::ChangeResult,
+    datapath::XdpMode,
+    echo::{EXPIRY_WARNING_DAYS, Printable, in_words},
+};
 
 /// How bad it is, with the exit code of the monitoring plug-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,8 +89,18 @@ pub fn health(scrape: &Scrape) -> Vec<Finding> {
         Some(ChangeResult::Failed { why }) => find(Level::Warning, format!("the last change failed: {why}")),
         None => {}
     }
-    for (peer, _) in daemon.tally.echo.iter().filter(|(_, tally)| !tally.answers) {
-        find(Level::Warning, format!("peer {} does not answer C-ECHO", Printable(peer)));
+    for peer in &daemon.peers {
+        let name = Printable(&peer.peer);
+        if peer.answers == Some(false) {
+            find(Level::Warning, format!("peer {name} does not answer C-ECHO"));
+        }
+        if !peer.drift.is_empty() {
+            find(Level::Warning, format!("peer {name} has changed: {}", in_words(&peer.drift)));
+        }
+        if let Some(days) = peer.certificate_days(Timestamp::now()).filter(|days| *days < EXPIRY_WARNING_DAYS)
+        {
+            find(Level::Warning, format!("peer {name}: its certificate ends in {days} days"));
+        }
     }
     sorted(findings)
 }

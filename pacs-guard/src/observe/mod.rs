@@ -14,4 +14,4 @@ pub use page::markdown;
 pub use reading::{Guarded, Reading, ReadingError, State, Totals};
 pub use scrape::{Format, Scrape};
 pub use server::{MetricsAddress, bind, serve};
-pub use tally::{PeerTally, Tally};
+pub use tally::Tally;
