@@ -1,4 +1,4 @@
-//! Learning from a capture, and the inventory: by the command line alone, without a daemon.
+//! Learning, from a capture and from the program, and the inventory.
 
 use std::{
     fs::{self, File},
@@ -18,8 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    lab::{self, Finished, PATIENCE},
-    site::BINARY,
+    lab::{self, Finished, Host, PATIENCE, wait_for},
+    site::{BINARY, DICOM, Site, policy},
 };
 
 const ARCHIVE: [u8; 4] = [10, 20, 0, 1];
@@ -158,4 +158,75 @@ fn what_is_configured_is_held_against_what_was_seen() {
     let done = ask(folder.path(), &["inventory", "import", "bad.csv"]);
     assert!(!done.success() && done.stderr.contains("bad.csv:2: `0` is not a port"), "{}", done.text());
     assert_eq!(ask(folder.path(), &["inventory"]).stdout, shown.stdout, "nothing of a bad file is taken");
+}
+
+/// A C-ECHO from a host to the site's archive, under a title of its own.
+fn echo(site: &Site, from: &Host, title: &str) -> bool {
+    let mut command = from.command("echoscu");
+    command.args(["-to", "5", "-aec", "ARCHIVE", "-aet", title]);
+    command.arg(site.pacs.addr4().to_string()).arg(DICOM.to_string());
+    lab::run(command, PATIENCE).unwrap().success()
+}
+
+/// The titles that were noted of a host.
+fn noted(site: &Site, host: &Host) -> Vec<String> {
+    let policy = site.policy();
+    let seen = site.json(&["learn", "--json", "--policy", policy.to_str().unwrap()]);
+    let of = |one: &&Value| one["source"] == host.addr4().to_string() && one["port"] == DICOM;
+    let found = seen["seen"]["sightings"].as_array().unwrap().iter().find(of).cloned().unwrap_or_default();
+    let titles = found["associations"].as_array().cloned().unwrap_or_default();
+    titles.iter().map(|one| format!("{}>{}", one["calling"], one["called"]).replace('"', "")).collect()
+}
+
+#[test]
+fn the_program_notes_titles_while_it_is_asked_to_and_over_the_daemons_death() {
+    let site = Site::new();
+    let mut command = site.pacs.command("storescp");
+    command.arg(DICOM.to_string());
+    let mut archive = site.pacs.spawn("storescp", command).unwrap();
+    site.pacs.wait_listening(DICOM, &mut archive).unwrap();
+    // Audit mode is when one learns: strangers pass and are reported.
+    site.write(&policy("audit", &[&site.modality]));
+    let mut daemon = site.start(&[]);
+    assert!(echo(&site, &site.modality, "BEFORE"));
+    assert_eq!(noted(&site, &site.modality), [""; 0], "nobody asked for it");
+
+    let done = site.ask(&["learn", "--for", "7d"]);
+    assert!(done.success() && done.stdout.contains("AE titles are noted until"), "{}", done.text());
+    assert!(echo(&site, &site.modality, "CT1") && echo(&site, &site.stranger, "WHO"));
+    assert_eq!(noted(&site, &site.modality), ["CT1>ARCHIVE"]);
+    assert_eq!(noted(&site, &site.stranger), ["WHO>ARCHIVE"]);
+    let until = site.status()["daemon"]["learning_until"].clone();
+    assert!(until.is_string() && site.ask(&["status"]).stdout.contains("AE titles are noted until"));
+
+    daemon.kill().unwrap();
+    assert!(echo(&site, &site.modality, "CT2"));
+    let mut daemon = site.start(&[]);
+    assert_eq!(site.status()["daemon"]["learning_until"], until);
+    assert!(echo(&site, &site.modality, "CT3"));
+    assert_eq!(noted(&site, &site.modality), ["CT1>ARCHIVE", "CT2>ARCHIVE", "CT3>ARCHIVE"]);
+    let done = site.ask(&["learn", "--policy", site.policy().to_str().unwrap()]);
+    assert!(done.stdout.contains("#   as CT2, calling ARCHIVE"), "{}", done.text());
+    fs::write(site.pacs.dir().join("draft.yaml"), &done.stdout).unwrap();
+    let checked = site.ask(&["check", "draft.yaml"]);
+    assert!(checked.success(), "{}", checked.text());
+
+    assert!(site.ask(&["learn", "--stop"]).success());
+    assert!(echo(&site, &site.modality, "AFTER"));
+    assert_eq!(noted(&site, &site.modality).len(), 3, "it was stopped");
+
+    // It ends by itself, and what was seen stays, over the pins' end too.
+    assert!(site.ask(&["learn", "--for", "2s"]).success());
+    assert!(echo(&site, &site.modality, "SHORT"));
+    wait_for("learning to end", PATIENCE, || Ok(site.status()["daemon"]["learning_until"].is_null()))
+        .unwrap();
+    assert!(echo(&site, &site.modality, "LATE"));
+    let last = noted(&site, &site.modality);
+    assert!(last.contains(&"SHORT>ARCHIVE".into()) && !last.contains(&"LATE>ARCHIVE".into()), "{last:?}");
+    assert!(daemon.stop().unwrap().success());
+    assert!(site.ask(&["detach"]).success());
+    assert_eq!(noted(&site, &site.modality), last);
+    // Nobody is there to be asked.
+    let done = site.ask(&["learn", "--for", "7d"]);
+    assert!(!done.success() && done.stderr.contains("no daemon runs here"), "{}", done.text());
 }

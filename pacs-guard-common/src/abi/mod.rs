@@ -3,6 +3,7 @@
 mod counter;
 mod event;
 mod image;
+mod learning;
 mod ruling;
 mod seen;
 
@@ -12,6 +13,7 @@ pub use image::{
     CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, NODE_KEYS, Node, Page, SUBTREE, ServiceCell,
     TCP_PORTS,
 };
+pub use learning::{ASSOCIATIONS, AssociationKey};
 pub use ruling::{MAX_TIMED, Ruling, TimedRuling};
 pub use seen::{SEEN_ENTRIES, SeenKey, SeenValue};
 

@@ -238,6 +238,14 @@ pub(super) struct Echo {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Learn {
+    /// Have the program note AE titles for so long, over restarts too: 12h, 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = period, conflicts_with_all = ["stop", "from_pcap"])]
+    pub(super) duration: Option<u64>,
+
+    /// End that now; what was noted is kept
+    #[arg(long, conflicts_with = "from_pcap")]
+    pub(super) stop: bool,
+
     #[command(flatten)]
     pub(super) seen: Seen,
 }

@@ -2,25 +2,31 @@
 
 use std::{net::IpAddr, path::Path};
 
+use anstream::println;
 use anyhow::Context;
 use serde_json::json;
 
 use super::{
     Exit,
     args::{Args, Learn, Seen},
-    block_on, terminal,
+    block_on,
+    terminal::{self, GOOD, styled},
 };
 use crate::{
-    capture, host,
-    learn::{Network, Sighting, Sightings, draft, observe},
+    capture,
+    control::Client,
+    host,
+    learn::{Learnt, Network, Sightings, draft, observe},
     policy::{
         self,
         model::{Policy, Service},
     },
-    seen::SeenRecord,
 };
 
 pub(super) fn run(args: &Args, verb: &Learn) -> anyhow::Result<Exit> {
+    if let Some(seconds) = verb.duration.or(verb.stop.then_some(0)) {
+        return order(args, seconds);
+    }
     let Some(policy) = policy(&verb.seen)? else { return Ok(Exit::Invalid) };
     let seen = of(args, &verb.seen, &policy)?;
     if args.json {
@@ -85,11 +91,30 @@ fn from_pcap(path: &Path, services: &[Service], hosts: &[IpAddr]) -> anyhow::Res
     Ok(seen)
 }
 
-/// Who the program has seen: what its maps hold, and what was kept of them.
+/// Who the program has seen: what its maps hold, and what was kept while it learnt.
 fn live(args: &Args) -> anyhow::Result<Sightings> {
-    let mut seen = Sightings::default();
-    for record in SeenRecord::read(&args.pins()?)? {
-        seen.replace(Sighting::from(&record));
+    let mut learnt = Learnt::open(&args.state_dir)?;
+    learnt.look(&args.pins()?)?;
+    Ok(learnt.seen)
+}
+
+/// `learn --for` and `--stop`.
+fn order(args: &Args, seconds: u64) -> anyhow::Result<Exit> {
+    let until = block_on(async { Ok(Client::connect(&args.socket()).await?.learn(seconds).await?) })?.until;
+    if args.json {
+        terminal::json(&json!({ "schema": "pacs-guard/learn-order/1", "until": until }))?;
+        return Ok(Exit::Fine);
     }
-    Ok(seen)
+    match until {
+        Some(until) => {
+            println!(
+                "{} AE titles are noted until {}, over restarts too",
+                styled(GOOD, "ok"),
+                until.strftime("%F %TZ")
+            );
+            println!("`pacs-guard learn` drafts a policy from what was seen so far");
+        }
+        None => println!("{} AE titles are noted no more", styled(GOOD, "ok")),
+    }
+    Ok(Exit::Fine)
 }

@@ -196,6 +196,9 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
         };
         line("change", format!("{}  {text}", change.at.strftime("%F %TZ")));
     }
+    if let Some(until) = daemon.learning_until {
+        line("learning", format!("AE titles are noted until {}", until.strftime("%F %TZ")));
+    }
     for peer in &daemon.peers {
         for text in super::peers::status_lines(peer) {
             line("peer", text);

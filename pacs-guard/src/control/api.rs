@@ -31,6 +31,9 @@ pub struct DaemonStatus {
     pub last_change: Option<ChangeReport>,
     /// How each peer of the policy stands.
     pub peers: Vec<Standing>,
+    /// Until when AE titles are noted.
+    #[serde(default)]
+    pub learning_until: Option<Timestamp>,
     /// What came of changes since it started.
     #[serde(default)]
     pub tally: Tally,
@@ -75,6 +78,20 @@ pub enum Change {
     },
     /// End a bypass before its time.
     EndBypass,
+}
+
+/// Notes AE titles for a while.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct LearnOrder {
+    /// For how many seconds; 0 ends it.
+    pub seconds: u64,
+}
+
+/// Until when AE titles are noted.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Learning {
+    /// `None` where they are not.
+    pub until: Option<Timestamp>,
 }
 
 /// Takes what a peer says of itself now as its baseline.

@@ -17,7 +17,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, Readiness};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, LearnOrder, Learning, Readiness};
 use crate::{echo::Accepted, seen::SeenRecord};
 
 /// Why the daemon did not answer.
@@ -89,6 +89,12 @@ impl Client {
     /// The sources lately seen, the ones that were let in first.
     pub async fn seen(self) -> Result<Vec<SeenRecord>, ClientError> {
         self.json(Method::GET, "/v1/seen", Vec::new()).await
+    }
+
+    /// Has AE titles noted for so many seconds; 0 ends it.
+    pub async fn learn(self, seconds: u64) -> Result<Learning, ClientError> {
+        let body = serde_json::to_vec(&LearnOrder { seconds })?;
+        self.json(Method::POST, "/v1/learn", body).await
     }
 
     /// Accepts a peer as it is now.

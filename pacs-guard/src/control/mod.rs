@@ -5,7 +5,8 @@ mod client;
 mod server;
 
 pub use api::{
-    AcceptPeer, Change, ChangeReport, ChangeResult, DaemonStatus, EventRecord, Readiness, ReadyRow,
+    AcceptPeer, Change, ChangeReport, ChangeResult, DaemonStatus, EventRecord, LearnOrder, Learning,
+    Readiness, ReadyRow,
 };
 pub use client::{Client, ClientError, Events, Streamed};
 pub use server::{Control, EventFeed, Request, bind, serve};

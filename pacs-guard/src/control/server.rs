@@ -29,7 +29,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, Readiness};
+use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, LearnOrder, Learning, Readiness};
 use crate::{echo::Accepted, seen::SeenRecord, state::StateError};
 
 /// A question to the daemon; the answer goes back on the channel.
@@ -40,6 +40,8 @@ pub enum Request {
     Change(Change, oneshot::Sender<ChangeReport>),
     /// The sources lately seen; in words, why they can't be read.
     Seen(oneshot::Sender<Result<Vec<SeenRecord>, String>>),
+    /// Note AE titles for so many seconds, 0 for no longer; in words, why not.
+    Learn(u64, oneshot::Sender<Result<Learning, String>>),
     /// Accept a peer as it is now.
     AcceptPeer(String, oneshot::Sender<Result<Accepted, StateError>>),
     /// How long the policy in force would have dropped nothing; in words, why that is not known.
@@ -119,6 +121,7 @@ pub async fn serve(listener: UnixListener, control: Control) {
         .route("/v1/status", get(status))
         .route("/v1/change", post(change))
         .route("/v1/seen", get(seen))
+        .route("/v1/learn", post(learn))
         .route("/v1/peer/accept", post(accept_peer))
         .route("/v1/ready", get(ready))
         .route("/v1/events", get(events))
@@ -217,6 +220,15 @@ fn answer<T: Serialize>(asked: Result<Result<T, String>, StatusCode>) -> Respons
         Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
         Err(status) => status.into_response(),
     }
+}
+
+async fn learn(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    request: extract::Request,
+) -> Result<Response, Response> {
+    let LearnOrder { seconds } = order(caller, request, "only root may have AE titles noted").await?;
+    Ok(answer(ask(&control, |reply| Request::Learn(seconds, reply)).await))
 }
 
 async fn accept_peer(

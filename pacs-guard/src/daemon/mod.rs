@@ -7,6 +7,7 @@ mod error;
 mod event_log;
 mod file_watch;
 mod fit;
+mod learning;
 mod look;
 mod put;
 mod start;
@@ -35,6 +36,7 @@ use crate::{
 };
 use enforcement::Enforcement;
 use event_log::EventLog;
+use learning::{EVERY, Learning};
 
 pub use error::StartError;
 
@@ -105,6 +107,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut watch = interval(WATCH_INTERVAL);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     notify(NotifyState::Ready);
+    let mut keep = interval(EVERY);
     let mut watchdog = sd_notify::watchdog_enabled().map(|within| interval(within / 3));
     loop {
         tokio::select! {
@@ -132,6 +135,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                         reply.send(SeenRecord::read(&pins).map_err(|why| why.to_string())).ok();
                     });
                 }
+                Request::Learn(seconds, reply) => {
+                    let until = tokio::task::block_in_place(|| daemon.learning.order(seconds));
+                    reply.send(until.map(|until| control::Learning { until })).ok();
+                }
                 Request::AcceptPeer(name, reply) => { reply.send(daemon.accept(&name)).ok(); }
                 Request::Ready(reply) => {
                     reply.send(enforcement.readiness().map_err(|why| why.to_string())).ok();
@@ -141,10 +148,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = watch.tick() => enforcement.watch(false),
             Some(event) = events.recv() => event_log.record(&event, enforcement.booking(&event)),
             Some(report) = reports.recv() => daemon.heard(&report),
+            _ = keep.tick() => tokio::task::block_in_place(|| daemon.learning.keep()),
             // Said by this loop and by nobody else: a daemon whose loop hangs is started again.
             Some(_) = tick(&mut watchdog) => notify(NotifyState::Watchdog),
         }
     }
+    daemon.learning.keep();
     daemon.end(&enforcement)
 }
 
@@ -167,6 +176,7 @@ struct Daemon {
     baselines: Baselines,
     peers: Standings,
     tally: Tally,
+    learning: Learning,
     options: Options,
 }
 
@@ -179,6 +189,7 @@ impl Daemon {
         });
         let mut peers = Standings::default();
         peers.follow(&policy.peers, &baselines);
+        let learning = Learning::resume(options.state_dir.clone(), options.pins.clone());
         Self {
             started: Timestamp::now(),
             last_change: None,
@@ -186,6 +197,7 @@ impl Daemon {
             baselines,
             peers,
             tally: Tally::default(),
+            learning,
             options,
         }
     }
@@ -242,6 +254,7 @@ impl Daemon {
             file_differs: enforcement.file_differs(),
             last_change: self.last_change.clone(),
             peers: self.peers.iter().cloned().collect(),
+            learning_until: self.learning.until(),
             tally: self.tally.clone(),
         }
     }

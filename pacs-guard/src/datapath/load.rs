@@ -10,11 +10,17 @@ use aya::{
 use caps::{CapSet, Capability};
 use nix::fcntl::Flock;
 use pacs_guard_common::abi::{
-    BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES, MAX_INTERFACES, Page,
-    SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
+    ASSOCIATIONS, AssociationKey, BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES,
+    MAX_INTERFACES, Page, SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
 };
 
-use super::{DatapathError, EventStream, Pins, kernel_version::refused, log::ProgramLog, seen::SEEN_MAPS};
+use super::{
+    DatapathError, EventStream, Pins,
+    kernel_version::refused,
+    learning::{LEARNING, TITLES},
+    log::ProgramLog,
+    seen::SEEN_MAPS,
+};
 use crate::image::{Ledger, Record};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pacs-guard.bpf.o"));
@@ -40,7 +46,7 @@ const fn seen(name: &'static str) -> Layout {
 }
 
 const LEDGER: &str = "LEDGER";
-const LAYOUTS: [Layout; 11] = [
+const LAYOUTS: [Layout; 13] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
     layout("ACTIVE", MapType::Array, 8, 1),
     layout("TERMS", MapType::Array, 16, SLOTS),
@@ -51,6 +57,11 @@ const LAYOUTS: [Layout; 11] = [
     layout("ANSWERING", MapType::Hash, 8, MAX_INTERFACES),
     seen(SEEN_MAPS[0]),
     seen(SEEN_MAPS[1]),
+    layout(LEARNING, MapType::Array, 8, 1),
+    Layout {
+        key_size: size_of::<[u64; AssociationKey::LANES]>() as u32,
+        ..layout(TITLES, MapType::LruHash, 8, ASSOCIATIONS)
+    },
     layout(LEDGER, MapType::Hash, Ledger::RECORD_BYTES as u32, LEDGER_ENTRIES),
 ];
 const LEDGER_ENTRIES: u32 = CounterId::END.number();

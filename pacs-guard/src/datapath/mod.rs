@@ -7,6 +7,7 @@ mod counters;
 mod error;
 mod events;
 mod kernel_version;
+mod learning;
 mod load;
 mod log;
 mod outline;
@@ -22,6 +23,7 @@ pub use attach::{AttachError, Attached, XdpChoice, XdpMode, detach, linked_progr
 pub use counters::Counters;
 pub use error::{DatapathError, chain};
 pub use events::EventStream;
+pub use learning::{Noted, learn_until};
 pub use load::{Datapath, LogLevel, may_use_bpf, missing_capabilities};
 pub use log::ProgramLog;
 pub use outline::Outline;

@@ -1,0 +1,71 @@
+//! What the program has seen, and what was kept of it while it learnt: `learning.json` in the state folder.
+
+use std::{fs, io, path::Path};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Association, Sighting, Sightings};
+use crate::{
+    datapath::{BootTime, DatapathError, Noted, Pins},
+    seen::SeenRecord,
+    state::{StateError, at, write_whole},
+};
+
+/// A time of learning, and what was seen in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// When it began.
+    pub since: Option<Timestamp>,
+    /// When it ends, or ended.
+    pub until: Option<Timestamp>,
+    /// Who was seen.
+    #[serde(default)]
+    pub seen: Sightings,
+}
+
+impl Learnt {
+    /// Reads what is kept in a state folder; nothing, where nothing is.
+    ///
+    /// # Errors
+    /// Where the file is there and can't be read.
+    pub fn open(folder: &Path) -> Result<Self, StateError> {
+        let path = folder.join("learning.json");
+        match fs::read(&path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(why) => Err(at(&path)(why)),
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from).map_err(at(&path)),
+        }
+    }
+
+    /// Writes it to a state folder, whole or not at all.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn save(&self, folder: &Path) -> Result<(), StateError> {
+        let path = folder.join("learning.json");
+        let text = serde_json::to_vec(self).map_err(io::Error::from).map_err(at(&path))?;
+        write_whole(&path, &text)
+    }
+
+    /// Adds what the kernel's maps hold now.
+    ///
+    /// # Errors
+    /// Where the maps can't be read.
+    pub fn look(&mut self, pins: &Pins) -> Result<(), DatapathError> {
+        for record in SeenRecord::read(pins)? {
+            self.seen.replace(Sighting::from(&record));
+        }
+        for noted in Noted::read(pins)? {
+            let source = &noted.key.source;
+            let Some(address) = source.source.to_ip() else { continue };
+            if let Some(association) = Association::read(&noted.key.titles) {
+                let when = noted.last.map(BootTime::to_timestamp);
+                let mut sighting = Sighting::new(address, source.port, source.protocol, when);
+                sighting.associate(association);
+                self.seen.add(sighting);
+            }
+        }
+        Ok(())
+    }
+}
