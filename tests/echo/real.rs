@@ -1,4 +1,5 @@
-//! The C-ECHO probe against real DICOM products on loopback: DCMTK's storescp (plain and TLS) and Orthanc.
+//! The C-ECHO probe against real DICOM products on loopback: DCMTK's storescp (plain and TLS), Orthanc and
+//! pynetdicom.
 //!
 //! A product that is not installed is a failure, not a skip.
 
@@ -148,6 +149,44 @@ async fn orthanc_that_checks_titles_is_quoted() {
         show(&report);
         let kind = report.outcome.unwrap_err().kind();
         assert!(matches!(kind, "rejected" | "aborted"), "{kind} for {called}");
+    }
+    stop(child).await;
+}
+
+/// pynetdicom, with the AE titles that it demands, as `cargo xtask setup` has installed it.
+async fn pynetdicom(folder: &Path) -> (Child, Target) {
+    const SCP: &str = "import sys\n\
+        from pynetdicom import AE\n\
+        from pynetdicom.sop_class import Verification\n\
+        ae = AE(ae_title='ARCHIVE')\n\
+        ae.require_called_aet = True\n\
+        ae.require_calling_aet = ['PACSGUARD']\n\
+        ae.add_supported_context(Verification)\n\
+        ae.start_server(('127.0.0.1', int(sys.argv[1])), block=True)\n";
+    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let python = target_dir.join("pynetdicom/bin/python");
+    assert!(python.exists(), "{} is missing: run `cargo xtask setup`", python.display());
+    let port = free_port();
+    start(python.to_str().unwrap(), &["-c", SCP, &port.to_string()], folder, port).await
+}
+
+#[tokio::test]
+async fn pynetdicom_tells_which_title_it_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, target) = pynetdicom(folder.path()).await;
+    let right = Target { called: "ARCHIVE".into(), ..target.clone() };
+    let report = probe(&right, AMPLE).await;
+    show(&report);
+    let said = report.outcome.unwrap();
+    assert!(said.implementation_version_name.unwrap().starts_with("PYNETDICOM"));
+    let wrong = [
+        (Target { called: "SOMEONE".into(), ..target.clone() }, "called AE title not recognised"),
+        (Target { calling: "STRANGER".into(), ..right }, "calling AE title not recognised"),
+    ];
+    for (target, words) in wrong {
+        let report = probe(&target, AMPLE).await;
+        show(&report);
+        assert!(report.to_string().contains(&format!("rejects the association: {words}")), "{report}");
     }
     stop(child).await;
 }

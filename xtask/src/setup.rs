@@ -26,7 +26,11 @@ const PEERS: &[(&str, &str)] = &[
     ("systemd-analyze", "systemd"),
     ("strace", "strace"),
     ("curl", "curl"),
+    ("openssl", "openssl"),
 ];
+
+/// The DICOM library of Python that the tests ask, in its release.
+const PYNETDICOM: &str = "pynetdicom==3.0.4";
 
 /// Debian's compiler with `core` for BPF, and its clippy.
 const DEBIAN_RUSTC: &[&str] = &["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
@@ -69,6 +73,7 @@ pub(crate) fn run(yes: bool) -> Result<()> {
         None => install_linker(yes)?,
     }
     add_components(yes)?;
+    add_pynetdicom(yes)?;
     match shell::find("cargo-nextest") {
         Some(path) => found("test runner", &path.display().to_string()),
         None => found("test runner", "cargo test (cargo-nextest would be quicker)"),
@@ -93,6 +98,25 @@ fn add_components(yes: bool) -> Result<()> {
         shell::run(Command::new("rustup").args(["component", "add", component]))?;
     }
     Ok(())
+}
+
+/// Makes a Python environment for pynetdicom beside the build. Only there: it brings a `storescp` and an `echoscu` of
+/// its own, which would stand before DCMTK's for everybody on this machine.
+fn add_pynetdicom(yes: bool) -> Result<()> {
+    let folder = shell::target_dir().join("pynetdicom");
+    let python = folder.join("bin/python");
+    let import = ["-c", "import pynetdicom; print(pynetdicom.__version__)"];
+    if let Some(out) = Command::new(&python).args(import).output().ok().filter(|out| out.status.success()) {
+        found("pynetdicom", String::from_utf8_lossy(&out.stdout).trim());
+        return Ok(());
+    }
+    agreed(PYNETDICOM, yes)?;
+    let make = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
+    if !make.is_ok_and(|status| status.success()) {
+        install(&["python3-venv".to_owned()], true)?;
+        shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PYNETDICOM]))
 }
 
 fn found(what: &str, detail: &str) {
