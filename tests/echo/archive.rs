@@ -128,21 +128,24 @@ async fn a_port_that_claims_tls_and_keeps_to_it() {
         .current_dir(folder.path())
         .output();
     assert!(made.await.unwrap().status.success());
-    let port = free_port();
-    let args = ["+tls", "key.pem", "cert.pem", "-ic", &port.to_string()];
-    let (child, target) = start("storescp", &args, folder.path(), port).await;
-    let claims = Question { claims_tls: true, ..question(&target, "ANY") };
-    let examined = examine(&claims, AMPLE).await;
-    assert_eq!(doors(&examined), [], "{examined:?}");
-    assert!(examined.answered(), "{examined:?}");
-    stop(child).await;
+    let over_tls = [Door::NoClientCertificate, Door::AnyCalled, Door::AnyCalling, Door::Store];
+    for (demands, doors_open) in [(&["-ic"][..], &over_tls[..]), (&["+cf", "cert.pem"], &[])] {
+        let port = free_port().to_string();
+        let args = [&["+tls", "key.pem", "cert.pem"], demands, &[port.as_str()]].concat();
+        let (child, target) = start("storescp", &args, folder.path(), port.parse().unwrap()).await;
+        let claims = Question { claims_tls: true, ..question(&target, "ANY") };
+        let examined = examine(&claims, AMPLE).await;
+        assert_eq!(doors(&examined), doors_open, "{examined:?}");
+        assert!(examined.answered(), "{examined:?}");
+        stop(child).await;
+    }
 }
 
 #[test]
 fn settings_are_shown_for_the_product_that_is_known_or_for_all() {
     use pacs_guard::archive::Open;
     assert_eq!(Open::new(Door::Store, Some(Product::Dcmqrscp)).shut_by.len(), 1);
-    for door in ALL.into_iter().chain([Door::Clear]) {
+    for door in ALL.into_iter().chain([Door::Clear, Door::NoClientCertificate]) {
         assert_eq!(Open::new(door, None).shut_by.len(), 3);
     }
 }

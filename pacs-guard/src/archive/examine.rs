@@ -1,11 +1,11 @@
 //! Asks the archive what it lets a stranger do.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use serde::Serialize;
 
 use super::{Door, Open, Product};
-use crate::echo::{Failure, Target, negotiate, probe};
+use crate::echo::{Channel, Failure, Target, negotiate, probe};
 
 /// Titles that no site gives to anything.
 const NOBODY: &str = "PG-NOBODY-HERE";
@@ -52,6 +52,8 @@ pub struct Examined {
 /// One association that was tried.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tried {
+    /// Over what.
+    pub channel: Channel,
     /// The called AE title.
     pub called: String,
     /// The calling AE title.
@@ -64,57 +66,58 @@ impl Examined {
     /// Whether it was an archive that was asked, so that what is not open is shut: it answered as DICOM, or, where
     /// it claims TLS, not at all.
     pub fn answered(&self) -> bool {
-        let hangs_up =
-            |failure: &Failure| matches!(failure, Failure::Garbage { .. } | Failure::Closed { .. });
-        self.speaks_clear()
-            || self.claims_tls && self.tried.iter().any(|tried| tried.refused.as_ref().is_some_and(hangs_up))
-    }
-
-    fn speaks_clear(&self) -> bool {
-        self.tried.iter().any(|tried| match &tried.refused {
-            None => true,
-            Some(failure) => matches!(failure, Failure::Rejected(_) | Failure::Aborted { .. }),
-        })
+        let answers = |failure: &Failure| {
+            let ends =
+                matches!(failure, Failure::Garbage { .. } | Failure::Closed { .. } | Failure::Tls { .. });
+            is_dicom(failure) || self.claims_tls && ends
+        };
+        self.tried.iter().any(|tried| tried.refused.as_ref().is_none_or(answers))
     }
 }
 
-/// Examines a port: at most three associations and a C-ECHO, each within the deadline.
+/// Examines a port: at most two associations in clear, two over TLS where that is claimed, and a C-ECHO, each within
+/// the deadline.
 pub async fn examine(question: &Question, deadline: Duration) -> Examined {
-    let mut found = Examined {
-        address: question.address,
-        product: question.product,
-        claims_tls: question.claims_tls,
-        open: vec![],
-        tried: vec![],
-    };
-    let mut doors = Vec::new();
-    // Whoever knows nothing, and then whoever knows the archive's own title.
-    for called in [Some(NOBODY), question.called.as_deref()].into_iter().flatten() {
-        let target = stranger(question, called);
-        let asked = negotiate(&target, &SYNTAXES, deadline).await;
-        if let Ok(contexts) = &asked {
-            doors.extend(question.claims_tls.then_some(Door::Clear));
-            doors.extend((called == NOBODY).then_some(Door::AnyCalled));
-            doors.push(Door::AnyCalling);
-            if probe(&target, deadline).await.outcome.is_ok() {
-                doors.push(Door::Echo);
+    let Question { address, product, claims_tls, .. } = *question;
+    let mut found = Examined { address, product, claims_tls, open: vec![], tried: vec![] };
+    let mut doors = BTreeSet::new();
+    let channels = if claims_tls { &[Channel::Clear, Channel::StrangersTls][..] } else { &[Channel::Clear] };
+    for &channel in channels {
+        // Whoever knows nothing, and then whoever knows the archive's own title.
+        for called in [Some(NOBODY), question.called.as_deref()].into_iter().flatten() {
+            let target = stranger(question, called);
+            let asked = negotiate(&target, channel, &SYNTAXES, deadline).await;
+            if let Ok(contexts) = &asked {
+                doors.extend((called == NOBODY).then_some(Door::AnyCalled));
+                doors.insert(Door::AnyCalling);
+                let accepted = contexts.iter().zip(DOORS).filter(|(fault, _)| fault.is_none());
+                doors.extend(accepted.filter_map(|(_, door)| door));
+                if channel == Channel::Clear && probe(&target, deadline).await.outcome.is_ok() {
+                    doors.insert(Door::Echo);
+                }
             }
-            let accepted = contexts.iter().zip(DOORS).filter(|(fault, _)| fault.is_none());
-            doors.extend(accepted.filter_map(|(_, door)| door));
-        }
-        let refused = asked.err();
-        let done = refused.is_none();
-        found.tried.push(Tried { called: called.to_owned(), calling: STRANGER.to_owned(), refused });
-        if done {
-            break;
+            let refused = asked.err();
+            // A rejection over a channel is an answer over it too.
+            let spoke = refused.as_ref().is_none_or(is_dicom);
+            doors.extend((spoke && claims_tls).then_some(match channel {
+                Channel::Clear => Door::Clear,
+                Channel::StrangersTls => Door::NoClientCertificate,
+            }));
+            let done = refused.is_none();
+            let (called, calling) = (called.to_owned(), STRANGER.to_owned());
+            found.tried.push(Tried { channel, called, calling, refused });
+            if done {
+                break;
+            }
         }
     }
-    // A rejection in clear is an answer in clear too.
-    if question.claims_tls && doors.is_empty() && found.speaks_clear() {
-        doors.push(Door::Clear);
-    }
-    found.open = doors.into_iter().map(|door| Open::new(door, question.product)).collect();
+    found.open = doors.into_iter().map(|door| Open::new(door, product)).collect();
     found
+}
+
+/// Whether a failure is the answer of something that speaks DICOM.
+fn is_dicom(failure: &Failure) -> bool {
+    matches!(failure, Failure::Rejected(_) | Failure::Aborted { .. })
 }
 
 fn stranger(question: &Question, called: &str) -> Target {

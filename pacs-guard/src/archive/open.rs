@@ -5,11 +5,13 @@ use serde::Serialize;
 use super::Product;
 
 /// A thing that a stranger can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Door {
     /// Connect in clear where TLS is claimed.
     Clear,
+    /// Begin TLS without a certificate.
+    NoClientCertificate,
     /// Associate under a called AE title that the archive does not have.
     AnyCalled,
     /// Associate under a calling AE title that the archive can't know.
@@ -51,6 +53,9 @@ impl Door {
             Self::Clear => {
                 "the port claims TLS, and takes associations in clear: whoever is on the way reads along"
             }
+            Self::NoClientCertificate => {
+                "it takes TLS from clients without a certificate: nobody reads along, and any stranger may speak"
+            }
             Self::AnyCalled => "it answers to any called AE title: a stranger need not know its name",
             Self::AnyCalling => {
                 "it takes associations from any calling AE title: a stranger need not be known to it"
@@ -74,13 +79,13 @@ impl Door {
     const fn shut_by(self, product: Product) -> &'static str {
         use Product::{Dcm4chee, Dcmqrscp, Orthanc};
         match (self, product) {
-            (Self::Clear, Orthanc) => {
+            (Self::Clear | Self::NoClientCertificate, Orthanc) => {
                 "\"DicomTlsEnabled\": true, and \"DicomTlsRemoteCertificateRequired\": true"
             }
-            (Self::Clear, Dcmqrscp) => {
+            (Self::Clear | Self::NoClientCertificate, Dcmqrscp) => {
                 "+tls KEY CERTIFICATE with +cf CA (it then demands a client certificate)"
             }
-            (Self::Clear, Dcm4chee) => {
+            (Self::Clear | Self::NoClientCertificate, Dcm4chee) => {
                 "TLS cipher suites and `dcmTLSNeedClientAuth` on the port's network connection"
             }
             (Self::AnyCalled, Orthanc) => "\"DicomCheckCalledAet\": true",

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     archive::{Examined, Product, Question, examine},
-    echo::Printable,
+    echo::{Channel, Printable},
     host::{self, Listener},
     policy::model::{Policy, Transport},
 };
@@ -109,7 +109,10 @@ fn print(port: &Examined) {
     let product = port.product.map_or_else(String::new, |product| format!(" ({})", product.name()));
     println!("{}{product}", port.address);
     for tried in &port.tried {
-        let titles = format!("called {}, calling {}", Printable(&tried.called), Printable(&tried.calling));
+        let over =
+            if tried.channel == Channel::Clear { "in clear" } else { "over TLS, no certificate shown" };
+        let titles =
+            format!("called {}, calling {}, {over}", Printable(&tried.called), Printable(&tried.calling));
         match &tried.refused {
             None => println!("  {titles}: {}", styled(WARN, "takes the association")),
             Some(why) => println!("  {titles}: it {why}"),
@@ -117,9 +120,9 @@ fn print(port: &Examined) {
     }
     if port.open.is_empty() {
         let words = if port.answered() {
-            styled(GOOD, "a stranger gets no association in clear")
+            styled(GOOD, "a stranger gets no association")
         } else {
-            styled(WARN, "nothing can be said: it gave no DICOM answer in clear")
+            styled(WARN, "nothing can be said: it gave no DICOM answer")
         };
         println!("  {words}");
     }

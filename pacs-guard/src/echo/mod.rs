@@ -22,7 +22,7 @@ pub use baseline::{Accepted, Baseline, Baselines, Change, Drift, Heard};
 pub use failure::{ContextFault, Failure, GarbageSign, Limit, Phase, Surprise};
 pub use plan::{MIN_INTERVAL, ScheduledPeer};
 pub use printable::Printable;
-pub use probe::{Target, negotiate, probe};
+pub use probe::{Channel, Target, negotiate, probe};
 pub use refusal::{Abort, Rejection};
 pub use report::{EXPIRY_WARNING_DAYS, Identity, Phases, Report};
 pub use schedule::{Schedule, probe_all};

@@ -9,6 +9,7 @@ use dicom_ul::{
     Pdu,
     pdu::{PDataValue, PDataValueType},
 };
+use serde::Serialize;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
@@ -84,7 +85,8 @@ pub async fn probe(target: &Target, deadline: Duration) -> Report {
 
 async fn ask(target: &Target, phases: &mut Phases) -> Result<(Identity, Wire), Failure> {
     let request = request(target, &[VERIFICATION])?;
-    let (mut wire, certificate) = connect(target, phases).await?;
+    let tls = target.tls.as_ref().map(|settings| Tls::read(settings, target.address)).transpose()?;
+    let (mut wire, certificate) = connect(target, tls, phases).await?;
     match converse(&mut wire, &request, phases).await {
         Ok(identity) => Ok((Identity { certificate, ..identity }, wire)),
         Err(failure) => {
@@ -94,8 +96,11 @@ async fn ask(target: &Target, phases: &mut Phases) -> Result<(Identity, Wire), F
     }
 }
 
-async fn connect(target: &Target, phases: &mut Phases) -> Result<(Wire, Option<Certificate>), Failure> {
-    let tls = target.tls.as_ref().map(|settings| Tls::read(settings, target.address)).transpose()?;
+async fn connect(
+    target: &Target,
+    tls: Option<Tls>,
+    phases: &mut Phases,
+) -> Result<(Wire, Option<Certificate>), Failure> {
     let begun = Instant::now();
     let stream = TcpStream::connect(SocketAddr::new(target.address, target.port))
         .await
@@ -119,20 +124,35 @@ async fn associate(wire: &mut Wire, request: &[u8], contexts: usize) -> Result<A
     }
 }
 
+/// How [`negotiate`] connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channel {
+    /// In clear.
+    Clear,
+    /// Over TLS, without a certificate to show, and whoever answers.
+    StrangersTls,
+}
+
 /// Asks what a peer would take, and takes nothing: associates with these abstract syntaxes and releases at once.
-/// No command is sent. `None` in the answer is a context that it accepts.
+/// No command is sent. `None` in the answer is a context that it accepts. The target's own TLS settings don't count.
 ///
 /// # Errors
 /// Where there is no association.
 pub async fn negotiate(
     target: &Target,
+    channel: Channel,
     syntaxes: &[&str],
     deadline: Duration,
 ) -> Result<Vec<Option<ContextFault>>, Failure> {
     let mut phases = Phases::default();
     let asked = timeout(deadline, async {
         let request = request(target, syntaxes)?;
-        let (mut wire, _) = connect(target, &mut phases).await?;
+        let tls = match channel {
+            Channel::Clear => None,
+            Channel::StrangersTls => Some(Tls::of_a_stranger(target.address)?),
+        };
+        let (mut wire, _) = connect(target, tls, &mut phases).await?;
         match associate(&mut wire, &request, syntaxes.len()).await {
             Ok(answer) => Ok((answer, wire)),
             Err(failure) => {
@@ -148,7 +168,7 @@ pub async fn negotiate(
         }
         Ok(Err(failure)) => Err(failure),
         Err(_) if phases.connect_us.is_none() => Err(Failure::NoAnswer),
-        Err(_) => Err(Failure::TooSlow { phase: phases.current(target.tls.is_some()) }),
+        Err(_) => Err(Failure::TooSlow { phase: phases.current(channel == Channel::StrangersTls) }),
     }
 }
 
