@@ -9,7 +9,7 @@ use pacs_guard::{
     policy,
 };
 use pacs_guard_common::{
-    packet::{Content, Frame, FrameMut, Parsed, Syn, Transport, parse},
+    packet::{Content, Frame, FrameMut, Parsed, Syn, Transport, parse, titles},
     verdict::{Reason, Verdict, judge},
 };
 
@@ -50,6 +50,9 @@ fuzz_target!(|bytes: &[u8]| {
         // What lies behind a whole packet is padding.
         let padded = [bytes, &[0xff; 9]].concat();
         assert_eq!(parse(&padded.as_slice()), Parsed { packet, content });
+    }
+    if titles(&bytes, &packet).is_some() {
+        assert!(matches!(content, Content::Ports(Transport::Tcp)));
     }
     reset(bytes, content);
 });

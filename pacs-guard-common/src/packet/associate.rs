@@ -30,10 +30,11 @@ pub struct Titles {
 /// and all of it must be in this one packet. `None` where it is not so, and where TLS hides it.
 #[inline(always)]
 pub fn titles<F: Frame>(frame: &F, packet: &Packet) -> Option<Titles> {
-    if packet.protocol != TCP {
+    let tcp = frame.forget(packet.transport_at as usize);
+    // A later fragment, or what could not be parsed, has no header that is known.
+    if packet.protocol != TCP || tcp == 0 {
         return None;
     }
-    let tcp = packet.transport_at as usize;
     let [offset, _]: [u8; 2] = frame.read(tcp + 12)?;
     let at = frame.forget(tcp + (offset >> 4) as usize * 4);
     let [pdu, _, l1, l2, l3, l4, _, version]: [u8; 8] = frame.read(at)?;
@@ -54,18 +55,21 @@ pub fn titles<F: Frame>(frame: &F, packet: &Packet) -> Option<Titles> {
 mod tests {
     use super::*;
 
-    /// A TCP header of five words without an IP header before it, and a request.
-    fn request() -> [u8; 20 + 90] {
-        let mut frame = [0; 20 + 90];
-        frame[12] = 0x50;
-        frame[20..28].copy_from_slice(&[1, 0, 0, 0, 0, 84, 0, 1]);
-        frame[30..46].copy_from_slice(b"ARCHIVE         ");
-        frame[46..62].copy_from_slice(b"CT1             ");
-        frame[94] = 0x10;
+    /// Where the TCP header lies, and the request behind its five words.
+    const AT: usize = 2;
+    const PDU: usize = AT + 20;
+
+    fn request() -> [u8; PDU + 90] {
+        let mut frame = [0; PDU + 90];
+        frame[AT + 12] = 0x50;
+        frame[PDU..PDU + 8].copy_from_slice(&[1, 0, 0, 0, 0, 84, 0, 1]);
+        frame[PDU + 10..PDU + 26].copy_from_slice(b"ARCHIVE         ");
+        frame[PDU + 26..PDU + 42].copy_from_slice(b"CT1             ");
+        frame[PDU + FIXED] = 0x10;
         frame
     }
 
-    const TO_TCP: Packet = Packet { protocol: TCP, ..zero() };
+    const TO_TCP: Packet = Packet { protocol: TCP, transport_at: AT as u16, ..zero() };
 
     const fn zero() -> Packet {
         Packet {
@@ -87,17 +91,23 @@ mod tests {
     fn both_titles_are_read() {
         let found = read(&request()).unwrap();
         assert_eq!((&found.called, &found.calling), (b"ARCHIVE         ", b"CT1             "));
-        assert_eq!(titles(&&request()[..], &zero()), None, "of UDP nothing is read");
+        let udp = Packet { protocol: 17, ..TO_TCP };
+        assert_eq!(titles(&&request()[..], &udp), None, "of UDP nothing is read");
+        let fragment = Packet { transport_at: 0, ..TO_TCP };
+        assert_eq!(titles(&&request()[AT..], &fragment), None, "of a later fragment neither");
     }
 
     #[test]
     fn whatever_is_not_wholly_right_is_unknown() {
-        for (at, byte) in [(20, 4), (27, 2), (94, 0x20), (25, 68), (22, 0x10), (12, 0xf0)] {
+        for (at, byte) in [(0, 4), (7, 2), (FIXED, 0x20), (5, 68), (2, 0x10)] {
             let mut frame = request();
-            frame[at] = byte;
+            frame[PDU + at] = byte;
             assert_eq!(read(&frame), None, "byte {at}");
         }
-        for end in 0..96 {
+        let mut frame = request();
+        frame[AT + 12] = 0xf0;
+        assert_eq!(read(&frame), None, "options that reach into the request");
+        for end in 0..PDU + FIXED + 2 {
             assert_eq!(read(&request()[..end]), None, "{end} bytes");
         }
     }
