@@ -30,8 +30,6 @@ pub fn pacs_guard(ctx: XdpContext) -> u32 {
         record::report(&ctx, &frame, &judgement, &generation);
     } else if judgement.ruling.verdict as u8 == Verdict::Allow as u8 {
         seen::let_in(&frame, &judgement);
-    }
-    if action == xdp_action::XDP_PASS && judgement.ruling.verdict as u8 != Verdict::Pass as u8 {
         learning::listen(&frame, &judgement);
     }
     if action == xdp_action::XDP_DROP && judgement.ruling.resets && answer::with_reset(&ctx, &mut frame) {

@@ -5,11 +5,12 @@ use aya_log_ebpf::info;
 use pacs_guard_common::{
     abi::{ALL_EVENTS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event, FIRST_SOURCE, SOURCE_BUCKETS},
     packet::Address,
-    verdict::{Judgement, PolicyView},
+    verdict::{Judgement, PolicyView, Verdict},
 };
 
 use crate::{
     frame::XdpFrame,
+    learning,
     maps::{BUDGETS, COUNTERS, EVENTS, Generation},
     seen,
 };
@@ -48,6 +49,9 @@ pub fn report(ctx: &XdpContext, frame: &XdpFrame<'_>, judgement: &Judgement, gen
     };
     if EVENTS.output(event.to_lanes(), 0).is_err() {
         count(CounterId::EVENTS_LOST);
+    }
+    if judgement.ruling.verdict as u8 == Verdict::WouldDrop as u8 {
+        learning::listen(frame, judgement);
     }
 }
 

@@ -30,25 +30,33 @@ pub struct Titles {
 /// and all of it must be in this one packet. `None` where it is not so, and where TLS hides it.
 #[inline(always)]
 pub fn titles<F: Frame>(frame: &F, packet: &Packet) -> Option<Titles> {
-    let tcp = frame.forget(packet.transport_at as usize);
+    let tcp = packet.transport_at as usize;
     // A later fragment, or what could not be parsed, has no header that is known.
     if packet.protocol != TCP || tcp == 0 {
         return None;
     }
+    titles_at(frame, tcp)
+}
+
+/// The same, where the TCP header is known to start at `tcp`.
+#[inline(always)]
+pub fn titles_at<F: Frame>(frame: &F, tcp: usize) -> Option<Titles> {
+    let tcp = frame.forget(tcp);
     let [offset, _]: [u8; 2] = frame.read(tcp + 12)?;
     let at = frame.forget(tcp + (offset >> 4) as usize * 4);
-    let [pdu, _, l1, l2, l3, l4, _, version]: [u8; 8] = frame.read(at)?;
+    // One read: one bound for the verifier to prove, and all of the PDU's fixed part or none.
+    let fixed: [u8; FIXED + 2] = frame.read(at)?;
+    let [pdu, _, l1, l2, l3, l4, _, version, _, _, rest @ ..] = fixed;
+    let (called, rest) = rest.split_first_chunk()?;
+    let (calling, _) = rest.split_first_chunk()?;
+    let [item, _] = *fixed.last_chunk()?;
     let length = u32::from_be_bytes([l1, l2, l3, l4]);
-    let [item, _]: [u8; 2] = frame.read(at + FIXED)?;
     let right = pdu == ASSOCIATE_RQ
         && version & 1 == 1
         && item == APPLICATION_CONTEXT
         && length > FIXED as u32 - HEADER
         && length <= LONGEST;
-    if !right {
-        return None;
-    }
-    Some(Titles { called: frame.read(at + 10)?, calling: frame.read(at + 10 + TITLE)? })
+    right.then_some(Titles { called: *called, calling: *calling })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod parse;
 mod reset;
 
 pub use address::{Address, Family};
-pub use associate::{TITLE, Titles, titles};
+pub use associate::{TITLE, Titles, titles, titles_at};
 pub use cause::Cause;
 pub use frame::{Frame, FrameMut, MAX_OFFSET};
 pub use parse::{Content, Packet, Parsed, Transport, goes_on, opens, parse};
