@@ -11,7 +11,7 @@ use pacs_guard_common::{
     verdict::Judgement,
 };
 
-use crate::frame::{Linear, XdpFrame};
+use crate::frame::XdpFrame;
 
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
@@ -62,7 +62,7 @@ fn note(frame: &XdpFrame<'_>, until: u64) -> u64 {
     if now >= until || *tcp == 0 || (*last >> 16) as u8 != TCP {
         return 0;
     }
-    if let Some(titles) = titles_at(&Linear(frame), *tcp as usize) {
+    if let Some(titles) = titles_at(&frame.linear_part(), *tcp as usize) {
         [*c1, *c2, *g1, *g2] = AssociationKey::title_lanes(titles);
         // SAFETY: the key is the first part of the value.
         let key = unsafe { &*listened.cast::<[u64; AssociationKey::LANES]>() };

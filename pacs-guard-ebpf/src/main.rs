@@ -1,6 +1,7 @@
 //! The XDP program: a thin shell around the verdict of `pacs-guard-common`.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod answer;
 mod frame;
@@ -10,16 +11,35 @@ mod record;
 mod seen;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use pacs_guard_common::verdict::{Verdict, judge};
+use pacs_guard_common::{
+    abi::CounterId,
+    packet::Headers,
+    verdict::{Case, Verdict},
+};
 
-use crate::{frame::XdpFrame, maps::Generation};
+use crate::{
+    frame::{LinearPart, XdpFrame},
+    maps::Generation,
+};
 
 /// Judges one frame. It passes or is dropped, unless a refused SYN is turned into its own reset.
 #[xdp(frags)]
 pub fn pacs_guard(ctx: XdpContext) -> u32 {
     let generation = Generation::active();
+    let linear = LinearPart::new(&ctx, generation.zero);
+    let mut headers = Headers::read(&linear);
+    if linear.fell_short() {
+        headers = Headers::from_lane(frame::read_headers(ctx.ctx, generation.zero as u64));
+    }
+    let case = match Case::open(headers, &generation) {
+        Ok(case) => case,
+        Err(reason) => {
+            record::count(CounterId::of_pass(reason));
+            return xdp_action::XDP_PASS;
+        }
+    };
     let mut frame = XdpFrame::new(&ctx, generation.zero);
-    let judgement = judge(&frame, &generation);
+    let judgement = case.judge(&frame, &generation);
     record::count(judgement.ruling.counter);
     let (action, refused) = match judgement.ruling.verdict {
         Verdict::Pass | Verdict::Allow => (xdp_action::XDP_PASS, false),

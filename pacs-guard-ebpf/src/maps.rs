@@ -1,5 +1,7 @@
 //! The maps, and the generation of the policy that is in force.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
     helpers::generated::bpf_ktime_get_boot_ns,
@@ -7,27 +9,30 @@ use aya_ebpf::{
 };
 use pacs_guard_common::{
     abi::{
-        BUDGET_BUCKETS, COUNTER_PAGES, CounterPage, EVENT_RING_BYTES, Event, MAX_INTERFACES, PAGE_FLAGS,
-        Page, SLOTS,
+        BUDGET_BUCKETS, BULK_FLAGS, COUNTER_PAGES, Cell, CounterPage, EVENT_RING_BYTES, Event, FRONT_FLAGS,
+        FRONT_PAGES, MAX_INTERFACES, Page, SLOTS, Slots,
     },
     verdict::PolicyView,
 };
 
-/// A generation's pages. The size is a template's: each generation has its own.
-type Pages = Array<Page, 17, { PAGE_FLAGS as usize }>;
+/// A generation's first pages. All generations have as many, so that the kernel compiles their look-ups into the
+/// program.
+type Front = Array<Page, { FRONT_PAGES as usize }, { FRONT_FLAGS as usize }>;
 
-/// The generations, one a slot.
-#[btf_map]
-static POLICY: ArrayOfMaps<Pages, { SLOTS as usize }> = ArrayOfMaps::new();
+/// A generation's other pages. The size is a template's: each generation has its own.
+type Bulk = Array<Page, 1, { BULK_FLAGS as usize }>;
 
-/// The slot in force, in the lower half; the upper half is 0. Storing it is the whole policy change.
+/// The first pages of the generations, one a slot.
 #[btf_map]
-static ACTIVE: Array<u64, 1> = Array::new();
+static POLICY: ArrayOfMaps<Front, { SLOTS as usize }> = ArrayOfMaps::new();
 
-/// For each slot: when it ends by itself, in nanoseconds since boot (`CLOCK_BOOTTIME`, 0 for never), and the slot
-/// that is in force from then on. Only the terms of idle slots are ever written.
+/// Their other pages, where they have any.
 #[btf_map]
-static TERMS: Array<[u64; 2], { SLOTS as usize }> = Array::new();
+static BULK: ArrayOfMaps<Bulk, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// The slot in force: see [`Slots`]. Storing it is the whole policy change.
+#[btf_map]
+static ACTIVE: Array<Cell, 1> = Array::new();
 
 /// Read by no one: setting its only slot makes user space wait until every program that runs now has ended.
 #[btf_map]
@@ -52,7 +57,8 @@ pub static ANSWERING: HashMap<u32, [u8; 8], { MAX_INTERFACES as usize }> = HashM
 
 /// The generation in force, read once per packet, so that a packet sees one whole policy.
 pub struct Generation {
-    pages: Option<&'static Pages>,
+    slot: u32,
+    front: Option<&'static Front>,
     /// The active cell's upper half, for [`crate::frame::XdpFrame`].
     pub zero: usize,
 }
@@ -60,20 +66,27 @@ pub struct Generation {
 impl Generation {
     #[inline(always)]
     pub fn active() -> Self {
-        let active = ACTIVE.get(0).copied().unwrap_or(0);
-        let slot = match TERMS.get(active as u32) {
-            // SAFETY: the helper has no arguments and no effect.
-            Some([end, fallback]) if *end != 0 && *end <= unsafe { bpf_ktime_get_boot_ns() } => *fallback,
-            _ => active,
-        };
-        Self { pages: POLICY.get(slot as u32), zero: (active >> 32) as usize }
+        let cell = ACTIVE.get(0).unwrap_or(&const { [0; _] });
+        // SAFETY: the helper has no arguments and no effect.
+        let slot = Slots::in_force(cell, || unsafe { bpf_ktime_get_boot_ns() });
+        let [active, ..] = *cell;
+        Self { slot, front: POLICY.get(slot), zero: (active >> 32) as usize }
     }
 }
 
 impl PolicyView for Generation {
     #[inline(always)]
     fn page(&self, index: u32) -> Option<&Page> {
-        self.pages?.get(index)
+        match index.checked_sub(FRONT_PAGES) {
+            None => self.front?.get(index),
+            Some(behind) => {
+                let page = BULK.get(self.slot)?.get(behind);
+                // SAFETY: nothing is in it. It keeps the compiler from making one call of this one and the one above:
+                // a call with either map is one that the kernel can't compile into the program.
+                unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
+                page
+            }
+        }
     }
 
     #[inline(always)]

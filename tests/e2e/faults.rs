@@ -9,6 +9,7 @@ use std::{
 };
 
 use pacs_guard::policy::hash_text;
+use pacs_guard_common::abi::ABI_VERSION;
 use serde_json::Value;
 
 use crate::{
@@ -154,8 +155,9 @@ fn pins_of_another_layout_are_adopted_without_a_gap_and_then_removed() {
     let _dicom = Listener::open(&site.pacs, DICOM);
     site.guard(&[]).kill().unwrap();
     let link = site.link_id();
+    let ours = site.pins().join(format!("abi-{ABI_VERSION}"));
     for other in ["abi-0", "abi-999"] {
-        let (ours, theirs) = (site.pins().join("abi-1"), site.pins().join(other));
+        let theirs = site.pins().join(other);
         fs::rename(&ours, &theirs).unwrap();
         only_the_modality_gets_in(&site);
         // A start that fails leaves the other version's policy in force.

@@ -175,7 +175,7 @@ fn a_pin_that_is_another_map_is_never_adopted() {
     let site = Site::new();
     let _dicom = Listener::open(&site.pacs, DICOM);
     site.guard(&[]).kill().unwrap();
-    let counters = site.pins().join("abi-1/counters");
+    let counters = site.pins().join(format!("abi-{}/counters", pacs_guard_common::abi::ABI_VERSION));
     fs::remove_file(&counters).unwrap();
     let other = aya::maps::Array::<_, u64>::create(1, 0).unwrap();
     other.map().pin(&counters).unwrap();

@@ -9,3 +9,4 @@ mod frames;
 mod scale;
 mod swap;
 mod timed;
+mod trie;

@@ -1,27 +1,34 @@
 //! The image of a policy: the exact contents of one generation.
 //!
-//! An image is a run of pages in one array map, and everything in it is found by a number: a page holds
-//! [`CELLS_PER_PAGE`] cells, a cell is one cache line of [`LANES_PER_CELL`] lanes, a lane is a `u64`.
+//! An image is a run of pages, and everything in it is found by a number: a page holds [`CELLS_PER_PAGE`] cells, a
+//! cell is one cache line of [`LANES_PER_CELL`] lanes, a lane is a `u64`.
 //!
 //! ```text
-//! page 0..16   TCP port table: a byte a port, 0 = not protected, else 1 + the service's number
-//! page 16      header cell, then service cells, unparsed rulings, rulings, search trees,
-//!              and the UDP port table where a service needs one
+//! page 0   TCP port table: a byte a port, 0 = not protected, else 1 + the column of its rulings
+//! page 1   header cell, two index cells over sources (IPv4, IPv6), and behind them the other tables:
+//!          links and nodes of the indexes, rulings, and the UDP port table where a service needs one
 //! ```
+//!
+//! The kernel holds the first [`FRONT_PAGES`] in an array of fixed size, whose look-ups it compiles into the program,
+//! and the others in one as large as they are, where each look-up is a call.
 
 /// Lanes in a cell.
 pub const LANES_PER_CELL: u32 = 8;
 /// Cells in a page.
-pub const CELLS_PER_PAGE: u32 = 64;
+pub const CELLS_PER_PAGE: u32 = 1024;
 /// One cache line.
 pub type Cell = [u64; LANES_PER_CELL as usize];
-/// One value of the array map: 4 KiB. Flat, for aya measures an array of arrays wrongly.
+/// One value of the array maps: 64 KiB. Flat, for aya measures an array of arrays wrongly.
 pub type Page = [u64; (CELLS_PER_PAGE * LANES_PER_CELL) as usize];
+/// Pages in the array of fixed size: 2 MiB, room for some 20,000 prefixes.
+pub const FRONT_PAGES: u32 = 32;
 
 /// First lane of the TCP port table.
 pub const TCP_PORTS: u32 = 0;
 /// The header's cell: the first one behind the TCP port table.
 pub const HEADER: u32 = 65_536 / 64;
+/// The cells of the indexes of sources: IPv4, IPv6.
+pub const SOURCES: u32 = HEADER + 1;
 
 /// The header: where the tables lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +37,19 @@ pub struct Header {
     pub generation: u64,
     /// First lane of the UDP port table; 0 where no service is protected on UDP.
     pub udp_ports: u32,
-    /// Root node of the search tree over IPv4 sources.
-    pub root4: u32,
-    /// Root node of the search tree over IPv6 sources.
-    pub root6: u32,
-    /// First cell of the services.
-    pub services: u32,
+    /// The columns that are protected towards some destinations only: a bit each, by their numbers. More than 64 share
+    /// bits, for a column that is protected everywhere has indexes too.
+    pub narrowed: u64,
+    /// First cell of the indexes of those destinations, which lead to 1: two for each column, IPv4 and IPv6.
+    pub narrowings: u32,
     /// First lane of the rulings on unparsed packets, one a cause, in the order of the causes.
     pub unparsed: u32,
     /// Cell where the card starts: text that names the policy, for user space only.
     pub card: u32,
     /// Length of the card in bytes.
     pub card_bytes: u32,
+    /// Pages of the image.
+    pub pages: u32,
 }
 
 impl Header {
@@ -50,10 +58,10 @@ impl Header {
         [
             super::ABI_VERSION as u64,
             self.generation,
-            self.udp_ports as u64,
-            pair(self.root4, self.root6),
-            pair(self.services, self.unparsed),
+            self.narrowed,
+            pair(self.narrowings, self.unparsed),
             pair(self.card, self.card_bytes),
+            pair(self.pages, self.udp_ports),
             0,
             0,
         ]
@@ -62,90 +70,149 @@ impl Header {
     /// Reads a packed header.
     #[inline(always)]
     pub const fn from_cell(cell: &Cell) -> Self {
-        let [_, generation, udp_ports, roots, tables, card, ..] = *cell;
+        let [_, generation, narrowed, tables, card, pages, ..] = *cell;
         Self {
             generation,
-            udp_ports: udp_ports as u32,
-            root4: roots as u32,
-            root6: (roots >> 32) as u32,
-            services: tables as u32,
+            udp_ports: (pages >> 32) as u32,
+            narrowed,
+            narrowings: tables as u32,
             unparsed: (tables >> 32) as u32,
             card: card as u32,
             card_bytes: (card >> 32) as u32,
+            pages: pages as u32,
         }
     }
 }
 
-/// What the kernel must know of a service.
+/// Where a search goes on: the kind in the upper two of 32 bits, and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceCell {
-    /// Protected towards every destination.
-    Everywhere,
-    /// Protected towards the destinations that these two search trees (IPv4, IPv6) lead to 1.
-    Narrowed {
-        /// Root node over IPv4 destinations.
-        root4: u32,
-        /// Root node over IPv6 destinations.
-        root6: u32,
-    },
-}
+pub struct Link(u32);
 
-impl ServiceCell {
-    /// Packs the service.
-    pub const fn to_cell(self) -> Cell {
-        let roots = match self {
-            Self::Everywhere => 0,
-            Self::Narrowed { root4, root6 } => pair(root4, root6),
-        };
-        [roots, 0, 0, 0, 0, 0, 0, 0]
+impl Link {
+    /// The largest number of a link.
+    pub const MAX: u32 = (1 << 30) - 1;
+    const NODE: u32 = 1 << 30;
+    const LOWER: u32 = 1 << 31;
+
+    /// The search is over, with this value.
+    pub const fn to_value(value: u32) -> Self {
+        Self(value & Self::MAX)
     }
 
-    /// Reads a packed service. A root is never 0, for the TCP port table lies there.
+    /// On to the node in this cell.
+    pub const fn to_node(cell: u32) -> Self {
+        Self(cell & Self::MAX | Self::NODE)
+    }
+
+    /// The same node, but by the address's lower half from there on. A value stays one.
+    #[must_use]
+    pub const fn by_lower_half(self) -> Self {
+        if self.value().is_some() { self } else { Self(self.0 | Self::LOWER) }
+    }
+
+    /// Packs the link.
+    pub const fn to_half(self) -> u32 {
+        self.0
+    }
+
+    /// Reads a packed link.
+    #[inline(always)]
+    pub const fn from_half(half: u32) -> Self {
+        Self(half)
+    }
+
+    /// The value that the search ends with.
+    #[inline(always)]
+    pub const fn value(self) -> Option<u32> {
+        if self.0 <= Self::MAX { Some(self.0) } else { None }
+    }
+
+    /// The cell of the node to go on to.
+    #[inline(always)]
+    pub const fn node(self) -> Option<u32> {
+        if self.0 <= Self::MAX { None } else { Some(self.0 & Self::MAX) }
+    }
+
+    /// Whether the address's lower half is the key from there on.
+    #[inline(always)]
+    pub const fn is_lower(self) -> bool {
+        self.0 & Self::LOWER != 0
+    }
+}
+
+/// An index over the keys of an address's upper half: equal steps from the first key where anything changes, and a
+/// link for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The first step's first key. Lower ones belong to it too.
+    pub base: u64,
+    /// A step spans 2 to this power keys; under 64.
+    pub shift: u32,
+    /// The last step's number. Higher keys belong to it too.
+    pub last: u32,
+    /// The lane where the links start, two in each.
+    pub links: u32,
+}
+
+impl Index {
+    /// Packs the index.
+    pub const fn to_cell(self) -> Cell {
+        [self.base, pair(self.shift, self.last), self.links as u64, 0, 0, 0, 0, 0]
+    }
+
+    /// Reads a packed index.
     #[inline(always)]
     pub const fn from_cell(cell: &Cell) -> Self {
-        match cell[0] {
-            0 => Self::Everywhere,
-            roots => Self::Narrowed { root4: roots as u32, root6: (roots >> 32) as u32 },
-        }
+        let [base, steps, links, ..] = *cell;
+        Self { base, shift: steps as u32 & 63, last: (steps >> 32) as u32, links: links as u32 }
+    }
+
+    /// The step that a key belongs to.
+    #[inline(always)]
+    pub fn step(&self, key: u64) -> u32 {
+        (key.saturating_sub(self.base) >> self.shift).min(self.last as u64) as u32
     }
 }
 
-/// In a value of an IPv6 tree: the low 32 bits are the root of a tree over the address's lower half.
-pub const SUBTREE: u64 = 1 << 63;
-
 /// Keys in a node of a search tree; it has one child more.
-pub const NODE_KEYS: usize = 7;
+pub const NODE_KEYS: usize = 5;
 
 /// A node of a static search tree over disjoint ranges of 64-bit keys, one cache line.
 ///
 /// Key `i` is the last key of child `i`; the last child has no bound. Unused keys are `u64::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Node {
-    /// The children are the nodes in the cells from this one on.
-    Inner(u32),
-    /// The children are values in the lanes from this one on.
-    Leaf(u32),
+pub struct Node {
+    /// The keys.
+    pub keys: [u64; NODE_KEYS],
+    /// The children.
+    pub links: [u32; NODE_KEYS + 1],
 }
 
 impl Node {
-    const LEAF: u64 = 1 << 63;
-
     /// Packs a node.
-    pub const fn to_cell(self, keys: [u64; NODE_KEYS]) -> Cell {
-        let link = match self {
-            Self::Inner(cell) => cell as u64,
-            Self::Leaf(lane) => lane as u64 | Self::LEAF,
-        };
-        let [a, b, c, d, e, f, g] = keys;
-        [a, b, c, d, e, f, g, link]
+    pub const fn to_cell(self) -> Cell {
+        let [a, b, c, d, e] = self.keys;
+        let [f, g, h, i, j, k] = self.links;
+        [a, b, c, d, e, pair(f, g), pair(h, i), pair(j, k)]
     }
 
-    /// Reads where a packed node's children lie.
+    /// The child that a key belongs to, in a packed node.
+    ///
+    /// Without a branch: with one, the verifier would walk 32 ways through each node, and the processor would guess
+    /// wrong at most.
     #[inline(always)]
-    pub const fn from_cell(cell: &Cell) -> Self {
-        let [.., link] = *cell;
-        if link & Self::LEAF == 0 { Self::Inner(link as u32) } else { Self::Leaf(link as u32) }
+    pub fn child(cell: &Cell, key: u64) -> Option<Link> {
+        let rank: u32 = cell.iter().take(NODE_KEYS).map(|&last| below(last, key)).sum();
+        // The mask changes nothing; it tells the verifier that the lane is in the cell.
+        let links = *cell.get(4 + ((rank + 2) / 2 & 3) as usize)?;
+        Some(Link::from_half((links >> (rank % 2 * 32)) as u32))
     }
+}
+
+/// 1 where `a < b`, else 0: the borrow of `a - b` (Warren, Hacker's Delight, section 2-13).
+#[inline(always)]
+const fn below(a: u64, b: u64) -> u32 {
+    (((!a & b) | ((!a | b) & a.wrapping_sub(b))) >> 63) as u32
 }
 
 const fn pair(low: u32, high: u32) -> u64 {
@@ -159,7 +226,7 @@ mod tests {
     #[test]
     fn layouts_are_what_the_maps_say() {
         assert_eq!(size_of::<Cell>(), 64);
-        assert_eq!(size_of::<Page>(), 4096);
+        assert_eq!(size_of::<Page>(), 65_536);
     }
 
     #[test]
@@ -167,13 +234,52 @@ mod tests {
         let header = Header {
             generation: u64::MAX - 1,
             udp_ports: 2,
-            root4: 3,
-            root6: u32::MAX,
-            services: 5,
+            narrowed: u64::MAX,
+            narrowings: u32::MAX,
             unparsed: 6,
             card: 7,
             card_bytes: 8,
+            pages: 9,
         };
         assert_eq!(Header::from_cell(&header.to_cell()), header);
+    }
+
+    #[test]
+    fn below_is_less_than() {
+        let edges = [0, 1, 2, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
+        for a in edges {
+            for b in edges {
+                assert_eq!(below(a, b), u32::from(a < b), "{a} < {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_child_of_a_node_is_found() {
+        let cell = Node { keys: [10, 20, 30, 40, u64::MAX], links: [0, 1, 2, 3, 4, 5] }.to_cell();
+        for (key, child) in [(0, 0), (10, 0), (11, 1), (21, 2), (40, 3), (41, 4), (u64::MAX, 4)] {
+            assert_eq!(Node::child(&cell, key), Some(Link::to_value(child)), "{key}");
+        }
+    }
+
+    #[test]
+    fn links_survive_packing() {
+        let facts = |link: Link| {
+            let link = Link::from_half(link.to_half());
+            (link.value(), link.node(), link.is_lower())
+        };
+        assert_eq!(facts(Link::to_value(Link::MAX)), (Some(Link::MAX), None, false));
+        assert_eq!(facts(Link::to_node(Link::MAX)), (None, Some(Link::MAX), false));
+        assert_eq!(facts(Link::to_node(0).by_lower_half()), (None, Some(0), true));
+        assert_eq!(Link::to_value(7).by_lower_half(), Link::to_value(7));
+    }
+
+    #[test]
+    fn keys_beyond_an_index_belong_to_its_ends() {
+        let index = Index { base: 100, shift: 4, last: 2, links: 0 };
+        for (key, step) in [(0, 0), (99, 0), (115, 0), (116, 1), (132, 2), (u64::MAX, 2)] {
+            assert_eq!(index.step(key), step, "{key}");
+        }
+        assert_eq!(Index::from_cell(&index.to_cell()), index);
     }
 }

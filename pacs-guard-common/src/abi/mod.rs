@@ -6,28 +6,32 @@ mod image;
 mod learning;
 mod ruling;
 mod seen;
+mod slots;
 
 pub use counter::{COUNTER_PAGES, COUNTERS_PER_PAGE, CounterId, CounterPage};
 pub use event::Event;
 pub use image::{
-    CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, NODE_KEYS, Node, Page, SUBTREE, ServiceCell,
-    TCP_PORTS,
+    CELLS_PER_PAGE, Cell, FRONT_PAGES, HEADER, Header, Index, LANES_PER_CELL, Link, NODE_KEYS, Node, Page,
+    SOURCES, TCP_PORTS,
 };
 pub use learning::{ASSOCIATIONS, AssociationKey};
 pub use ruling::{MAX_TIMED, Ruling, TimedRuling};
 pub use seen::{SEEN_ENTRIES, SeenKey, SeenValue};
+pub use slots::{Slots, Term};
 
 /// Version of every layout in this module. Pins of another version are never adopted.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Generations that the kernel holds at once: next, active and previous.
 ///
 /// With two, a program that has read the old number could still run when its slot is refilled.
 pub const SLOTS: u32 = 3;
 
-/// Map flags of a generation's pages: `BPF_F_INNER_MAP`, so that generations differ in size, and
-/// `BPF_F_MMAPABLE`, which aligns the pages, so that a [`Cell`] is one cache line.
-pub const PAGE_FLAGS: u32 = 0x1000 | 0x400;
+/// Map flags of a generation's first pages: `BPF_F_MMAPABLE`, which aligns them, so that a [`Cell`] is one cache line.
+pub const FRONT_FLAGS: u32 = 0x400;
+
+/// Map flags of its other pages: the same, and `BPF_F_INNER_MAP`, so that generations differ in size.
+pub const BULK_FLAGS: u32 = 0x1000 | FRONT_FLAGS;
 
 /// The budget of events of all sources together.
 pub const ALL_EVENTS: u32 = 0;

@@ -18,6 +18,12 @@ pub trait Frame {
     fn forget(&self, offset: usize) -> usize {
         offset
     }
+
+    /// Whether options and extension headers are followed in it. Where not, a frame that has any is as if it ended
+    /// before them.
+    fn has_chains(&self) -> bool {
+        true
+    }
 }
 
 /// A frame that can be changed in place.
@@ -53,5 +59,9 @@ impl<F: Frame + ?Sized> Frame for &F {
     #[inline(always)]
     fn forget(&self, offset: usize) -> usize {
         (**self).forget(offset)
+    }
+    #[inline(always)]
+    fn has_chains(&self) -> bool {
+        (**self).has_chains()
     }
 }

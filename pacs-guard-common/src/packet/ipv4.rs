@@ -1,8 +1,8 @@
 //! The IPv4 header (RFC 791 section 3.1).
 
 use super::{
-    Address, Cause, Frame, Packet,
-    parse::{NO_END, Payload, TCP, transport},
+    Cause, Family, Frame,
+    parse::{Facts, NO_END, Payload, TCP, transport},
 };
 
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -17,16 +17,15 @@ const MAX_OPTIONS: usize = 40;
 
 /// Reads the header at `start`.
 #[inline(always)]
-pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Result<Payload, Cause> {
+pub(super) fn read<F: Frame>(frame: &F, start: usize, facts: &mut Facts) -> Result<Payload, Cause> {
     let header: [u8; 20] = frame.read(start).ok_or(Cause::Truncated)?;
-    let [version_length, _, l1, l2, _, _, f1, f2, _, protocol, _, _, s1, s2, s3, s4, d1, d2, d3, d4] = header;
+    let [version_length, _, l1, l2, _, _, f1, f2, _, protocol, ..] = header;
     let header_length = (version_length & 0x0f) as usize * 4;
     if version_length >> 4 != 4 || header_length < 20 {
         return Err(Cause::IpHeader);
     }
-    packet.source = Address::v4([s1, s2, s3, s4]);
-    packet.destination = Address::v4([d1, d2, d3, d4]);
-    packet.protocol = protocol;
+    (facts.family, facts.addresses) = (Family::V4, start + 12);
+    facts.protocol = protocol;
 
     // Linux takes a total length of 0 from its own segmentation offload (BIG TCP), and drops it otherwise.
     let total_length = u16::from_be_bytes([l1, l2]) as usize;
@@ -49,7 +48,10 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
         _ => return Ok(Payload::LaterFragment),
     }
     if header_length > 20 {
-        packet.source_routed = has_source_route(frame, start + 20, at);
+        if !frame.has_chains() {
+            return Err(Cause::Truncated);
+        }
+        facts.source_routed = has_source_route(frame, start + 20, at);
     }
     Ok(Payload::Transport { transport, at, end, first_fragment: fragment & MORE_FRAGMENTS != 0 })
 }

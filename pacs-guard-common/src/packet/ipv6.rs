@@ -1,8 +1,8 @@
 //! The IPv6 header and the extension headers that Linux walks (RFC 8200 sections 3 and 4).
 
 use super::{
-    Address, Cause, Frame, MAX_OFFSET, Packet,
-    parse::{NO_END, Payload, TCP, transport},
+    Cause, Family, Frame, MAX_OFFSET,
+    parse::{Facts, NO_END, Payload, TCP, transport},
 };
 
 const HOP_BY_HOP: u8 = 0;
@@ -21,15 +21,16 @@ const _: () = assert!(22 + 40 + MAX_HEADERS * 2048 <= MAX_OFFSET);
 
 /// Reads the header at `start`, and its extension headers.
 #[inline(always)]
-pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Result<Payload, Cause> {
+pub(super) fn read<F: Frame>(frame: &F, start: usize, facts: &mut Facts) -> Result<Payload, Cause> {
     let fixed: [u8; 8] = frame.read(start).ok_or(Cause::Truncated)?;
     let [version, _, _, _, l1, l2, first, _] = fixed;
     if version >> 4 != 6 {
         return Err(Cause::IpHeader);
     }
-    let address = |at| frame.read::<8>(start + at).ok_or(Cause::Truncated);
-    packet.source = Address::v6(address(8)?, address(16)?);
-    packet.destination = Address::v6(address(24)?, address(32)?);
+    (facts.family, facts.addresses) = (Family::V6, start + 8);
+    if !frame.holds(start + 40) {
+        return Err(Cause::Truncated);
+    }
 
     // A payload length of 0 is a jumbogram's, or of Linux's own segmentation offload (BIG TCP).
     let end = match u16::from_be_bytes([l1, l2]) as usize {
@@ -42,12 +43,15 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
     let mut at = frame.forget(start + 40);
     let mut first_fragment = false;
     for _ in 0..=MAX_HEADERS {
-        packet.protocol = header;
+        facts.protocol = header;
         if let Some(transport) = transport(header) {
             return Ok(Payload::Transport { transport, at, end, first_fragment });
         }
         if !is_extension(header) {
             return Ok(Payload::OtherProtocol);
+        }
+        if !frame.has_chains() {
+            return Err(Cause::Truncated);
         }
         // A first fragment must hold the whole chain (RFC 7112). Linux takes one that ends between two headers, and
         // finds the next in the second fragment. Padding behind the packet's end is no header, whatever it looks like.
@@ -77,7 +81,7 @@ pub(super) fn read<F: Frame>(frame: &F, start: usize, packet: &mut Packet) -> Re
             ROUTING if matches!(next, IPV4_INSIDE | IPV6_INSIDE) => return Err(Cause::SourceRoute),
             _ => {
                 if header == ROUTING {
-                    packet.source_routed |= fourth != 0;
+                    facts.source_routed |= fourth != 0;
                 }
                 at + (length as usize + 1) * 8
             }

@@ -1,7 +1,7 @@
 //! The parser: one pass over the headers of a frame.
 
 use super::{
-    Address, Cause, Frame,
+    Address, Cause, Family, Frame, MAX_OFFSET,
     ethernet::{self, Ethernet},
     ipv4, ipv6,
 };
@@ -82,6 +82,40 @@ pub enum Content {
     Unparsed(Cause),
 }
 
+impl Content {
+    const UNPARSED: u8 = 8;
+
+    #[inline(always)]
+    const fn code(self) -> u8 {
+        match self {
+            Self::NotIp => 0,
+            Self::OtherProtocol => 1,
+            Self::LaterFragment => 2,
+            Self::Ports(Transport::Tcp) => 3,
+            Self::Ports(Transport::Udp) => 4,
+            Self::Unparsed(cause) => Self::UNPARSED + cause as u8,
+        }
+    }
+
+    #[inline(always)]
+    const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::NotIp,
+            1 => Self::OtherProtocol,
+            2 => Self::LaterFragment,
+            3 => Self::Ports(Transport::Tcp),
+            4 => Self::Ports(Transport::Udp),
+            8 => Self::Unparsed(Cause::VlanDepth),
+            9 => Self::Unparsed(Cause::IpHeader),
+            10 => Self::Unparsed(Cause::Length),
+            11 => Self::Unparsed(Cause::Fragment),
+            12 => Self::Unparsed(Cause::ExtensionHeaders),
+            13 => Self::Unparsed(Cause::SourceRoute),
+            _ => Self::Unparsed(Cause::Truncated),
+        }
+    }
+}
+
 /// A parsed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
@@ -94,12 +128,110 @@ pub struct Parsed {
 /// Parses a frame.
 #[inline(always)]
 pub fn parse<F: Frame>(frame: &F) -> Parsed {
-    let mut packet = Packet::default();
-    let content = match read(frame, &mut packet) {
-        Ok(content) => content,
-        Err(cause) => Content::Unparsed(cause),
-    };
-    Parsed { packet, content }
+    let headers = Headers::read(frame);
+    Parsed { packet: headers.packet(frame), content: headers.content }
+}
+
+/// What the headers of a frame say, addresses left where they are: most packets are let pass without them.
+#[derive(Clone, Copy)]
+pub struct Headers {
+    facts: Facts,
+    /// What they add up to.
+    pub(crate) content: Content,
+}
+
+/// The facts that are few, and where the others lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) protocol: u8,
+    pub(super) source_routed: bool,
+    /// Source and destination, in the order of the frame.
+    ports: [u8; 4],
+    /// [`Family::None`] where no IP header was found.
+    pub(super) family: Family,
+    /// Where the source address lies, the destination behind it: [`FIRST_ADDRESSES`], or up to three times four bytes
+    /// on.
+    pub(super) addresses: usize,
+    /// As in [`Packet::transport_at`].
+    transport_at: usize,
+}
+
+/// Where the addresses of an IPv6 packet without VLAN tags lie. Those of IPv4 lie four bytes on, and each of at most
+/// two tags moves both by as many.
+const FIRST_ADDRESSES: usize = 14 + 8;
+
+impl Headers {
+    /// Reads a frame's headers.
+    #[inline(always)]
+    pub fn read<F: Frame>(frame: &F) -> Self {
+        let mut facts = Facts::default();
+        let content = read(frame, &mut facts).unwrap_or_else(Content::Unparsed);
+        Self { facts, content }
+    }
+
+    /// Packs them in one lane, which one function of the XDP program can return to another.
+    ///
+    /// Bits 0 to 7 hold the protocol, 8 whether it is source routed, 9 and 10 the family, 11 to 14 the content, 15 and
+    /// 16 how many times four bytes the addresses lie behind [`FIRST_ADDRESSES`], 17 to 31 where the transport header
+    /// lies, 32 to 63 the ports.
+    #[inline(always)]
+    pub const fn to_lane(&self) -> u64 {
+        let Facts { protocol, source_routed, ports, family, addresses, transport_at } = self.facts;
+        let kinds = protocol as u64 | (source_routed as u64) << 8 | (family as u64 / 2 & 3) << 9;
+        let addresses = addresses.saturating_sub(FIRST_ADDRESSES) as u64 / 4 & 3;
+        let places = addresses << 15 | ((transport_at & MAX_OFFSET) as u64) << 17;
+        kinds | (self.content.code() as u64) << 11 | places | (u32::from_ne_bytes(ports) as u64) << 32
+    }
+
+    /// Reads packed ones.
+    #[inline(always)]
+    pub const fn from_lane(lane: u64) -> Self {
+        let family = match lane >> 9 & 3 {
+            2 => Family::V4,
+            3 => Family::V6,
+            _ => Family::None,
+        };
+        Self {
+            facts: Facts {
+                protocol: lane as u8,
+                source_routed: lane >> 8 & 1 != 0,
+                ports: ((lane >> 32) as u32).to_ne_bytes(),
+                family,
+                addresses: FIRST_ADDRESSES + 4 * ((lane >> 15) as usize & 3),
+                transport_at: (lane >> 17) as usize & MAX_OFFSET,
+            },
+            content: Content::from_code((lane >> 11) as u8 & 15),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn destination_port(&self) -> u16 {
+        let [_, _, d1, d2] = self.facts.ports;
+        u16::from_be_bytes([d1, d2])
+    }
+
+    /// All facts. Of a header that the frame cuts off, the addresses that are whole.
+    #[inline(always)]
+    pub(crate) fn packet<F: Frame>(&self, frame: &F) -> Packet {
+        let Facts { protocol, source_routed, ports: [s1, s2, ..], family, addresses: at, transport_at } =
+            self.facts;
+        let v4 = |at| frame.read(at).map(Address::v4);
+        let v6 = |at| Some(Address::v6(frame.read(at)?, frame.read(at + 8)?));
+        let (source, destination) = match family {
+            Family::None => (None, None),
+            Family::V4 => (v4(at), v4(at + 4)),
+            Family::V6 => (v6(at), v6(at + 16)),
+        };
+        Packet {
+            source: source.unwrap_or_default(),
+            destination: destination.unwrap_or_default(),
+            protocol,
+            source_port: u16::from_be_bytes([s1, s2]),
+            destination_port: self.destination_port(),
+            transport_at: transport_at as u16,
+            source_routed,
+        }
+    }
 }
 
 /// The end of a packet that does not say where it ends.
@@ -116,10 +248,10 @@ pub(super) enum Payload {
 }
 
 #[inline(always)]
-fn read<F: Frame>(frame: &F, packet: &mut Packet) -> Result<Content, Cause> {
+fn read<F: Frame>(frame: &F, facts: &mut Facts) -> Result<Content, Cause> {
     let payload = match ethernet::read(frame)? {
-        Ethernet::Ipv4(at) => ipv4::read(frame, at, packet)?,
-        Ethernet::Ipv6(at) => ipv6::read(frame, at, packet)?,
+        Ethernet::Ipv4(at) => ipv4::read(frame, at, facts)?,
+        Ethernet::Ipv6(at) => ipv6::read(frame, at, facts)?,
         Ethernet::NotIp => return Ok(Content::NotIp),
     };
     match payload {
@@ -131,13 +263,11 @@ fn read<F: Frame>(frame: &F, packet: &mut Packet) -> Result<Content, Cause> {
             if at + 4 > end {
                 return Err(cause);
             }
-            let [s1, s2, d1, d2] = frame.read(at).ok_or(cause)?;
-            packet.source_port = u16::from_be_bytes([s1, s2]);
-            packet.destination_port = u16::from_be_bytes([d1, d2]);
+            facts.ports = frame.read(at).ok_or(cause)?;
             // Padding behind the packet's end holds no flags either. Without a branch, or the verifier would walk the
             // rest of the program twice.
             let short = (end as i64 - (at as i64 + 14)) >> 63;
-            packet.transport_at = (frame.forget(at) & !(short as usize)) as u16;
+            facts.transport_at = frame.forget(at) & !(short as usize);
             Ok(Content::Ports(transport))
         }
     }
@@ -150,5 +280,27 @@ pub(super) const fn transport(protocol: u8) -> Option<Transport> {
         TCP => Some(Transport::Tcp),
         UDP => Some(Transport::Udp),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_survive_packing() {
+        let ports = [Transport::Tcp, Transport::Udp].map(Content::Ports);
+        let others = [Content::NotIp, Content::OtherProtocol, Content::LaterFragment];
+        let all = Cause::ALL.into_iter().map(Content::Unparsed).chain(ports).chain(others);
+        let families = [Family::None, Family::V4, Family::V6];
+        for (content, family) in all.flat_map(|content| families.map(|family| (content, family))) {
+            for addresses in [14, 18, 22].into_iter().flat_map(|start| [start + 8, start + 12]) {
+                let source_routed = content == Content::NotIp;
+                let (protocol, ports, transport_at) = (255, [1, 2, 3, 4], MAX_OFFSET);
+                let facts = Facts { protocol, source_routed, ports, family, addresses, transport_at };
+                let read = Headers::from_lane(Headers { facts, content }.to_lane());
+                assert_eq!((read.content, read.facts), (content, facts));
+            }
+        }
     }
 }

@@ -2,14 +2,15 @@
 
 use crate::{
     abi::{
-        CELLS_PER_PAGE, Cell, HEADER, Header, LANES_PER_CELL, MAX_TIMED, NODE_KEYS, Node, Page, Ruling,
-        SUBTREE, ServiceCell, TimedRuling,
+        CELLS_PER_PAGE, Cell, HEADER, Header, Index, LANES_PER_CELL, Link, MAX_TIMED, Node, Page, Ruling,
+        SOURCES, TimedRuling,
     },
     packet::{Address, Cause, Family},
 };
 
-/// Nodes between a root and a value at most: eight levels of eight children tell 16 million ranges apart.
-const MAX_DEPTH: u32 = 8;
+/// Nodes between an index and a value at most: nine levels of six children tell ten million ranges apart, once for
+/// each half of an address.
+const MAX_NODES: u32 = 18;
 
 /// One whole policy, as pages. Every look-up answers `None` where the image is broken or absent.
 pub trait PolicyView {
@@ -38,33 +39,29 @@ pub trait PolicyView {
         Some(Header::from_cell(self.cell(HEADER)?))
     }
 
-    /// The entry of a port in the port table that starts at a lane: the service's number plus one, or 0.
+    /// The entry of a port in the port table that starts at a lane: its column in a row of rulings plus one, or 0.
     #[inline(always)]
     fn port_service(&self, table: u32, port: u16) -> Option<u32> {
         let lane = self.lane(table.wrapping_add(port as u32 / 8))?;
         Some((lane >> (port as u32 % 8 * 8)) as u32 & 0xff)
     }
 
-    /// Whether a service is protected towards a destination.
+    /// Whether what a column rules on is protected towards a destination.
     #[inline(always)]
-    fn covers(&self, header: &Header, service: u32, destination: Address) -> Option<bool> {
-        Some(match ServiceCell::from_cell(self.cell(header.services.wrapping_add(service))?) {
-            ServiceCell::Everywhere => true,
-            ServiceCell::Narrowed { root4, root6 } => self.search(root4, root6, destination)? != 0,
-        })
+    fn covers(&self, header: &Header, column: u32, destination: Address) -> Option<bool> {
+        if header.narrowed >> (column & 63) & 1 == 0 {
+            return Some(true);
+        }
+        let cell = header.narrowings.wrapping_add(2 * column).wrapping_add(by_family(destination)?);
+        Some(self.search(&Index::from_cell(self.cell(cell)?), destination)? != 0)
     }
 
-    /// What is ruled for a source that asks for a service; `goes_on` says whether it is in a connection already.
+    /// What a column rules on a source; `goes_on` says whether it is in a connection already.
     #[inline(always)]
-    fn ruling(
-        &self,
-        header: &Header,
-        source: Address,
-        service: u32,
-        goes_on: impl Fn() -> bool,
-    ) -> Option<Ruling> {
-        let row = self.search(header.root4, header.root6, source)?;
-        let lane = self.lane((row as u32).wrapping_add(service))?;
+    fn ruling(&self, source: Address, column: u32, goes_on: impl Fn() -> bool) -> Option<Ruling> {
+        let index = Index::from_cell(self.cell(SOURCES + by_family(source)?)?);
+        let row = self.search(&index, source)?;
+        let lane = self.lane(row.wrapping_add(column))?;
         Ruling::from_lane(if lane & TimedRuling::FLAG == 0 { lane } else { self.ruled_now(lane, goes_on)? })
     }
 
@@ -97,57 +94,28 @@ pub trait PolicyView {
 
     /// The value of the range that an address lies in.
     #[inline(always)]
-    fn search(&self, root4: u32, root6: u32, address: Address) -> Option<u64> {
-        let root = match address.family {
-            Family::V4 => root4,
-            Family::V6 => root6,
-            Family::None => return None,
-        };
-        let value = self.descend(root, address.high)?;
-        if value & SUBTREE == 0 { Some(value) } else { self.descend(value as u32, address.low) }
-    }
-
-    /// Walks one search tree from its root to the value of the range that a key lies in.
-    #[inline(always)]
-    fn descend(&self, root: u32, key: u64) -> Option<u64> {
-        let mut at = root;
-        for _ in 0..MAX_DEPTH {
-            let node = self.cell(at)?;
-            let child = rank(node, key);
-            match Node::from_cell(node) {
-                Node::Inner(first) => at = first.wrapping_add(child),
-                Node::Leaf(first) => return self.lane(first.wrapping_add(child)),
+    fn search(&self, index: &Index, address: Address) -> Option<u32> {
+        let step = index.step(address.high);
+        let links = self.lane(index.links.wrapping_add(step / 2))?;
+        let mut link = Link::from_half((links >> (step % 2 * 32)) as u32);
+        let mut key = address.high;
+        for _ in 0..MAX_NODES {
+            let Some(node) = link.node() else { break };
+            if link.is_lower() {
+                key = address.low;
             }
+            link = Node::child(self.cell(node)?, key)?;
         }
-        None
+        link.value()
     }
 }
 
-/// Which child of a node a key belongs to: as many as there are keys below it.
-///
-/// Without a branch: with one, the verifier would walk 128 ways through each node.
+/// IPv4 comes first in every pair of tables.
 #[inline(always)]
-fn rank(node: &Cell, key: u64) -> u32 {
-    node.iter().take(NODE_KEYS).map(|&last| below(last, key)).sum()
-}
-
-/// 1 where `a < b`, else 0: the borrow of `a - b` (Warren, Hacker's Delight, section 2-13).
-#[inline(always)]
-const fn below(a: u64, b: u64) -> u32 {
-    (((!a & b) | ((!a | b) & a.wrapping_sub(b))) >> 63) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn below_is_less_than() {
-        let edges = [0, 1, 2, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
-        for a in edges {
-            for b in edges {
-                assert_eq!(below(a, b), u32::from(a < b), "{a} < {b}");
-            }
-        }
+const fn by_family(address: Address) -> Option<u32> {
+    match address.family {
+        Family::V4 => Some(0),
+        Family::V6 => Some(1),
+        Family::None => None,
     }
 }

@@ -10,8 +10,8 @@ use aya::{
 use caps::{CapSet, Capability};
 use nix::fcntl::Flock;
 use pacs_guard_common::abi::{
-    ASSOCIATIONS, AssociationKey, BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage, EVENT_RING_BYTES,
-    MAX_INTERFACES, Page, SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
+    ASSOCIATIONS, AssociationKey, BUDGET_BUCKETS, COUNTER_PAGES, Cell, CounterId, CounterPage,
+    EVENT_RING_BYTES, MAX_INTERFACES, Page, SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
 };
 
 use super::{
@@ -48,8 +48,8 @@ const fn seen(name: &'static str) -> Layout {
 const LEDGER: &str = "LEDGER";
 const LAYOUTS: [Layout; 13] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
-    layout("ACTIVE", MapType::Array, 8, 1),
-    layout("TERMS", MapType::Array, 16, SLOTS),
+    layout("BULK", MapType::ArrayOfMaps, 4, SLOTS),
+    layout("ACTIVE", MapType::Array, size_of::<Cell>() as u32, 1),
     layout("GRACE", MapType::ArrayOfMaps, 4, 1),
     layout("COUNTERS", MapType::PerCpuArray, size_of::<CounterPage>() as u32, COUNTER_PAGES),
     layout("BUDGETS", MapType::Array, 8, BUDGET_BUCKETS),
@@ -92,8 +92,8 @@ pub struct Datapath {
     pub(super) pins: Option<Pins>,
     pub(super) ebpf: Ebpf,
     pub(super) policy: ArrayOfMaps<MapData>,
-    pub(super) active: Array<MapData, u64>,
-    pub(super) terms: Array<MapData, [u64; 2]>,
+    pub(super) bulk: ArrayOfMaps<MapData>,
+    pub(super) active: Array<MapData, Cell>,
     pub(super) grace: ArrayOfMaps<MapData>,
     pub(super) counters: PerCpuArray<MapData, CounterPage>,
     pub(super) answering: HashMap<MapData, u32, [u8; 8]>,
@@ -102,7 +102,7 @@ pub struct Datapath {
     pub(super) lock: Option<Flock<File>>,
 }
 
-/// The pages of one generation.
+/// Pages of one generation.
 pub(super) type Pages = Array<MapData, Page>;
 
 impl Datapath {
@@ -142,8 +142,8 @@ impl Datapath {
         let ledger = read_ledger(&ledger_map)?;
         Ok(Self {
             policy: take(&mut ebpf, "POLICY")?.try_into()?,
+            bulk: take(&mut ebpf, "BULK")?.try_into()?,
             active: take(&mut ebpf, "ACTIVE")?.try_into()?,
-            terms: take(&mut ebpf, "TERMS")?.try_into()?,
             grace: take(&mut ebpf, "GRACE")?.try_into()?,
             counters: take(&mut ebpf, "COUNTERS")?.try_into()?,
             answering: take(&mut ebpf, "ANSWERING")?.try_into()?,

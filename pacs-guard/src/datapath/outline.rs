@@ -9,7 +9,7 @@ use pacs_guard_common::{
 
 use super::{
     BootTime, DatapathError, Pins,
-    swap::{open_pages, read_slot},
+    swap::{Generation, read_slot},
 };
 use crate::image::{self, Card};
 
@@ -18,8 +18,8 @@ use crate::image::{self, Card};
 pub struct Outline {
     /// When it ends by itself.
     pub until: Option<BootTime>,
-    /// Its size, in pages of 4 KiB.
-    pub size: u32,
+    /// The kernel memory that it takes, in bytes.
+    pub bytes: u64,
     pages: BTreeMap<u32, Page>,
 }
 
@@ -27,16 +27,16 @@ impl Outline {
     /// Reads the outline of what is in force from its pins, without the daemon; `None` where there is nothing.
     pub fn read(pins: &Pins) -> Result<Option<Self>, DatapathError> {
         let Some((slot, until)) = read_slot(pins)? else { return Ok(None) };
-        let Some(kernel) = open_pages(pins, slot)? else { return Ok(None) };
-        let mut this = Self { until, size: kernel.len(), pages: BTreeMap::new() };
+        let Some(generation) = Generation::open(pins, slot)? else { return Ok(None) };
+        let mut this = Self { until, bytes: generation.bytes(), pages: BTreeMap::new() };
         // The TCP port table, and the header behind it.
         for index in 0..=HEADER / CELLS_PER_PAGE {
-            this.pages.insert(index, kernel.get(&index, 0)?);
+            this.pages.insert(index, generation.page(index)?);
         }
-        if let Some(Header { card, card_bytes, .. }) = this.header() {
+        if let Some(Header { card, card_bytes, pages, .. }) = this.header() {
             let end = card.saturating_add(card_bytes.div_ceil(LANES_PER_CELL * 8));
-            for index in card / CELLS_PER_PAGE..=(end / CELLS_PER_PAGE).min(this.size.saturating_sub(1)) {
-                this.pages.insert(index, kernel.get(&index, 0)?);
+            for index in card / CELLS_PER_PAGE..=(end / CELLS_PER_PAGE).min(pages.saturating_sub(1)) {
+                this.pages.insert(index, generation.page(index)?);
             }
         }
         Ok(Some(this))

@@ -96,6 +96,11 @@ impl Pins {
         self.maps().join(format!("generation-{slot}"))
     }
 
+    /// The pin of what of it does not fit into the map of fixed size.
+    pub(super) fn bulk(&self, slot: u32) -> PathBuf {
+        self.maps().join(format!("bulk-{slot}"))
+    }
+
     /// The pin of an interface's link.
     pub(super) fn link(&self, interface: u32) -> PathBuf {
         self.namespace.join(format!("link-{interface}"))

@@ -1,12 +1,14 @@
 //! The swap: a new generation into the idle slot, then in force by one store.
 
-use std::{borrow::Borrow, fs, io};
+use std::{fs, io, path::Path};
 
 use aya::{
     maps::{Array, ArrayOfMaps, HashMap, IterableMap, Map, MapData},
     programs::Xdp,
 };
-use pacs_guard_common::abi::{CELLS_PER_PAGE, HEADER, Header, PAGE_FLAGS, Page, SLOTS};
+use pacs_guard_common::abi::{
+    BULK_FLAGS, CELLS_PER_PAGE, Cell, FRONT_FLAGS, FRONT_PAGES, HEADER, Header, Page, SLOTS, Slots, Term,
+};
 
 use super::{
     BootTime, Datapath, DatapathError, Pins,
@@ -27,8 +29,8 @@ pub struct InForce {
 pub struct Swapper<'a> {
     pub(super) pins: Option<&'a Pins>,
     pub(super) policy: &'a mut ArrayOfMaps<MapData>,
-    pub(super) active: &'a mut Array<MapData, u64>,
-    pub(super) terms: &'a mut Array<MapData, [u64; 2]>,
+    pub(super) bulk: &'a mut ArrayOfMaps<MapData>,
+    pub(super) active: &'a mut Array<MapData, Cell>,
     pub(super) grace: &'a mut ArrayOfMaps<MapData>,
     pub(super) ledger_map: &'a mut HashMap<MapData, u32, Record>,
     pub(super) ledger: &'a mut Ledger,
@@ -38,11 +40,9 @@ impl Datapath {
     /// The number of the generation that was put in force last; 0 where there is none.
     pub fn generation(&self) -> Result<u64, DatapathError> {
         let Some(pins) = &self.pins else { return Ok(0) };
-        let Some(pages) = open_pages(pins, self.active.get(&0, 0)? as u32)? else { return Ok(0) };
-        // One page of what may be thousands.
-        let page: Page = pages.get(&(HEADER / CELLS_PER_PAGE), 0)?;
-        let (cells, _) = page.as_chunks();
-        Ok(cells.get((HEADER % CELLS_PER_PAGE) as usize).map_or(0, |cell| Header::from_cell(cell).generation))
+        let slots = Slots::from_cell(&self.active.get(&0, 0)?);
+        let Some(generation) = Generation::open(pins, slots.active)? else { return Ok(0) };
+        Ok(generation.header()?.generation)
     }
 
     /// Puts an image in force: see [`Swapper::swap`].
@@ -58,10 +58,10 @@ impl Datapath {
 
     /// The program apart from the maps that a swap changes, so that a frame can run while an image is swapped.
     pub(super) fn split(&mut self) -> Result<(&Xdp, Swapper<'_>), DatapathError> {
-        let Self { pins, ebpf, policy, active, terms, grace, ledger_map, ledger, .. } = self;
+        let Self { pins, ebpf, policy, bulk, active, grace, ledger_map, ledger, .. } = self;
         let program = ebpf.program(PROGRAM).ok_or(DatapathError::Missing("program pacs_guard"))?;
         let pins = pins.as_ref();
-        Ok((program.try_into()?, Swapper { pins, policy, active, terms, grace, ledger_map, ledger }))
+        Ok((program.try_into()?, Swapper { pins, policy, bulk, active, grace, ledger_map, ledger }))
     }
 }
 
@@ -83,22 +83,30 @@ impl Swapper<'_> {
         }
         *self.ledger = ledger;
 
-        let active = self.active.get(&0, 0)? as u32;
-        let in_force = slot_in_force(active, self.terms)?;
-        let [end, fallback] = self.terms.get(&active, 0)?;
-        let used = |slot: u32| slot == active || slot == in_force || end != 0 && u64::from(slot) == fallback;
-        let idle = (active + 1..).map(|slot| slot % SLOTS).find(|slot| !used(*slot));
+        let cell = self.active.get(&0, 0)?;
+        let mut slots = Slots::from_cell(&cell);
+        let in_force = Slots::in_force(&cell, || BootTime::now().nanoseconds());
+        let Term { end, fallback } = slots.term(slots.active);
+        let used = |slot: u32| slot == slots.active || slot == in_force || end != 0 && slot == fallback;
+        let idle = (slots.active + 1..).map(|slot| slot % SLOTS).find(|slot| !used(*slot));
         let next = idle.unwrap_or_default();
-        let pages = fill(image)?;
-        verify(&pages, image)?;
+        let (front, bulk) = image.pages().split_at((FRONT_PAGES as usize).min(image.pages().len()));
+        let front = write(front, FRONT_PAGES, FRONT_FLAGS)?;
+        // Without a bulk the smallest one, so that the slot's old one goes.
+        let bulk = write(bulk, bulk.len().max(1) as u32, BULK_FLAGS)?;
         if let Some(pins) = self.pins {
-            pin_over(pins, next, &pages)?;
+            pin_over(&pins.bulk(next), &bulk)?;
+            pin_over(&pins.generation(next), &front)?;
         }
         self.wait_for_readers()?;
-        self.policy.set(next, pages.map(), 0)?;
-        let end = until.map_or(0, BootTime::nanoseconds);
-        self.terms.set(next, [end, u64::from(in_force)], 0)?;
-        self.active.set(0, u64::from(next), 0)?;
+        self.bulk.set(next, bulk.map(), 0)?;
+        self.policy.set(next, front.map(), 0)?;
+        if let Some(term) = slots.terms.get_mut(next as usize) {
+            *term = Term { end: until.map_or(0, BootTime::nanoseconds), fallback: in_force };
+        }
+        self.active.set(0, slots.to_cell(), 0)?;
+        slots.active = next;
+        self.active.set(0, slots.to_cell(), 0)?;
         Ok(())
     }
 
@@ -119,32 +127,59 @@ impl InForce {
 
 /// The slot in force, and when it ends by itself; `None` where nothing is pinned.
 pub(super) fn read_slot(pins: &Pins) -> Result<Option<(u32, Option<BootTime>)>, DatapathError> {
-    let (Some(active), Some(terms)) = (open_pin(pins, "ACTIVE")?, open_pin(pins, "TERMS")?) else {
-        return Ok(None);
-    };
-    let (active, terms): (Array<_, u64>, Array<_, [u64; 2]>) = (active.try_into()?, terms.try_into()?);
-    let slot = slot_in_force(active.get(&0, 0)? as u32, &terms)?;
-    let [end, _] = terms.get(&slot, 0)?;
+    let Some(active) = open_pin(pins, "ACTIVE")? else { return Ok(None) };
+    let active: Array<_, Cell> = active.try_into()?;
+    let cell = active.get(&0, 0)?;
+    let slot = Slots::in_force(&cell, || BootTime::now().nanoseconds());
+    let Term { end, .. } = Slots::from_cell(&cell).term(slot);
     // The end of a generation that is in force again after another's end has passed with that one.
     Ok(Some((slot, BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now()))))
 }
 
-/// The slot that the program uses now.
-fn slot_in_force<T: Borrow<MapData>>(active: u32, terms: &Array<T, [u64; 2]>) -> Result<u32, DatapathError> {
-    let [end, fallback] = terms.get(&active, 0)?;
-    let ended = BootTime::from_nanoseconds(end).is_some_and(|end| end <= BootTime::now());
-    Ok(if ended { fallback as u32 } else { active })
-}
-
 fn read_image(pins: &Pins, slot: u32) -> Result<Option<Image>, DatapathError> {
-    let Some(pages) = open_pages(pins, slot)? else { return Ok(None) };
-    Ok(Some(Image::from_pages(pages.iter().collect::<Result<_, _>>()?)))
+    let Some(generation) = Generation::open(pins, slot)? else { return Ok(None) };
+    let pages = (0..generation.header()?.pages).map(|index| generation.page(index));
+    Ok(Some(Image::from_pages(pages.collect::<Result<_, _>>()?)))
 }
 
-/// The pages in a slot; `None` where nothing is pinned for it.
-pub(super) fn open_pages(pins: &Pins, slot: u32) -> Result<Option<Pages>, DatapathError> {
-    let pin = pins.generation(slot);
-    if !pin.try_exists().map_err(at(&pin))? {
+/// The pages in a slot, as the kernel holds them.
+pub(super) struct Generation {
+    front: Pages,
+    /// Those that do not fit in there.
+    bulk: Option<Pages>,
+}
+
+impl Generation {
+    /// Opens what is pinned for a slot; `None` where nothing is.
+    pub(super) fn open(pins: &Pins, slot: u32) -> Result<Option<Self>, DatapathError> {
+        let Some(front) = open_pages(&pins.generation(slot))? else { return Ok(None) };
+        Ok(Some(Self { front, bulk: open_pages(&pins.bulk(slot))? }))
+    }
+
+    /// The page with this index.
+    pub(super) fn page(&self, index: u32) -> Result<Page, DatapathError> {
+        Ok(match (index.checked_sub(FRONT_PAGES), &self.bulk) {
+            (Some(behind), Some(bulk)) => bulk.get(&behind, 0)?,
+            _ => self.front.get(&index, 0)?,
+        })
+    }
+
+    /// The kernel memory that it takes, also where the image does not fill it.
+    pub(super) fn bytes(&self) -> u64 {
+        let pages = self.front.len() + self.bulk.as_ref().map_or(0, |bulk| bulk.len());
+        u64::from(pages) * size_of::<Page>() as u64
+    }
+
+    fn header(&self) -> Result<Header, DatapathError> {
+        let page = self.page(HEADER / CELLS_PER_PAGE)?;
+        let (cells, _) = page.as_chunks();
+        Ok(Header::from_cell(cells.get((HEADER % CELLS_PER_PAGE) as usize).unwrap_or(&[0; _])))
+    }
+}
+
+/// The pages under a pin; `None` where nothing is pinned there.
+fn open_pages(pin: &Path) -> Result<Option<Pages>, DatapathError> {
+    if !pin.try_exists().map_err(at(pin))? {
         return Ok(None);
     }
     Ok(Some(Map::from_map_data(MapData::from_pin(pin)?)?.try_into()?))
@@ -160,30 +195,26 @@ pub(super) fn open_pin(pins: &Pins, name: &str) -> Result<Option<Map>, DatapathE
     Ok(Some(Map::from_map_data(MapData::from_pin(pin)?)?))
 }
 
-fn fill(image: &Image) -> Result<Pages, DatapathError> {
-    let mut pages = Pages::create(image.pages().len() as u32, PAGE_FLAGS)?;
-    for (index, page) in (0..).zip(image.pages()) {
-        pages.set(index, page, 0)?;
+/// A new map with these pages, read back.
+fn write(pages: &[Page], room: u32, flags: u32) -> Result<Pages, DatapathError> {
+    let mut map = Pages::create(room, flags)?;
+    for (index, page) in (0..).zip(pages) {
+        map.set(index, page, 0)?;
     }
-    Ok(pages)
-}
-
-fn verify(pages: &Pages, image: &Image) -> Result<(), DatapathError> {
-    for (page, written) in (0..).zip(image.pages()) {
-        let read: Page = pages.get(&page, 0)?;
+    for (index, written) in (0..).zip(pages) {
+        let read: Page = map.get(&index, 0)?;
         if read != *written {
-            return Err(DatapathError::ReadBack { page });
+            return Err(DatapathError::ReadBack { page: index });
         }
     }
-    Ok(())
+    Ok(map)
 }
 
 /// The slot is idle, so that for a moment it may have no pin.
-fn pin_over(pins: &Pins, slot: u32, pages: &Pages) -> Result<(), DatapathError> {
-    let pin = pins.generation(slot);
-    match fs::remove_file(&pin) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&pin)(why)),
+fn pin_over(pin: &Path, pages: &Pages) -> Result<(), DatapathError> {
+    match fs::remove_file(pin) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(pin)(why)),
         _ => {}
     }
-    Ok(pages.map().pin(&pin)?)
+    Ok(pages.map().pin(pin)?)
 }

@@ -1,7 +1,7 @@
 //! The compiler: from a policy to an image.
 
 use pacs_guard_common::{
-    abi::{Cell, CounterId, HEADER, Header, MAX_TIMED, Ruling, SUBTREE, ServiceCell},
+    abi::{CELLS_PER_PAGE, Cell, CounterId, HEADER, Header, Index, Link, MAX_TIMED, Ruling, SOURCES},
     packet::Cause,
     verdict::{Reason, Verdict},
 };
@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use super::{
     Card, Image, Leaving, Ledger, LedgerFull,
-    columns::Columns,
+    columns::{Column, Columns},
     ranges::{Item, Range, Sets, Width, flatten},
     rulings::rows,
-    tree::{KeyRange, plant},
+    tree::{KeyRange, plant, tree},
 };
 use crate::{
     clock::Clock,
@@ -94,21 +94,14 @@ pub fn compile_for(
     let drain = circumstances.drain;
     let columns = Columns::new(policy, drain)?;
     let mut cells = port_table(&policy.services, &columns, Transport::Tcp);
-    cells.push(Cell::default());
-
-    let services = cells.len() as u32;
-    cells.resize(cells.len() + columns.list.len(), Cell::default());
+    // The header and the indexes of sources, which come to lie in them at the end.
+    cells.resize(cells.len() + 3, Cell::default());
+    let (narrowings, narrowed) = append_narrowings(&mut cells, policy, &columns);
     let udp_ports = if policy.services.iter().any(|service| service.transport == Transport::Udp) {
         lane(append(&mut cells, &port_table(&policy.services, &columns, Transport::Udp)))
     } else {
         0
     };
-    let of_services: Vec<Cell> =
-        policy.services.iter().map(|service| service_cell(&mut cells, service).to_cell()).collect();
-    for (slot, column) in cells.iter_mut().skip(services as usize).zip(&columns.list) {
-        *slot = of_services.get(column.service).copied().unwrap_or_default();
-    }
-
     let unparsed = lane(append_lanes(&mut cells, &unparsed_rulings(policy)));
 
     let mut sets = Sets::new();
@@ -120,20 +113,19 @@ pub fn compile_for(
     }
     let rows = rows(&mut cells, policy, &columns, &sets, circumstances, ledger)?;
     let row = |range: &Range| rows.get(range.set as usize).copied().unwrap_or_default();
-    let root4 = plant_v4(&mut cells, &v4, row);
-    let root6 = plant_v6(&mut cells, &v6, row);
+    let indexes = [plant_v4(&mut cells, &v4, row), plant_v6(&mut cells, &v6, row)];
+    put(&mut cells, SOURCES, &indexes.map(Index::to_cell));
 
     let card = serde_json::to_vec(card).unwrap_or_default();
     let card_bytes = card.len() as u32;
     let card = append_bytes(&mut cells, &card);
 
-    if u32::try_from(cells.len() * 8).is_err() {
+    if cells.len() * 8 > Link::MAX as usize {
         return Err(CompileError::TooLarge(cells.len()));
     }
-    let header = Header { generation, udp_ports, root4, root6, services, unparsed, card, card_bytes };
-    if let Some(cell) = cells.get_mut(HEADER as usize) {
-        *cell = header.to_cell();
-    }
+    let pages = (cells.len() as u32).div_ceil(CELLS_PER_PAGE);
+    let header = Header { generation, udp_ports, narrowed, narrowings, unparsed, card, card_bytes, pages };
+    put(&mut cells, HEADER, &[header.to_cell()]);
     Ok(Image::from_cells(&cells))
 }
 
@@ -184,20 +176,30 @@ fn port_table(services: &[Service], columns: &Columns, transport: Transport) -> 
     to_cells(&table)
 }
 
-fn service_cell(cells: &mut Vec<Cell>, service: &Service) -> ServiceCell {
-    if service.addresses.is_empty() {
-        return ServiceCell::Everywhere;
-    }
-    let mut covered = |width| {
-        let prefixes = service.addresses.iter().map(|prefix| Item::source(*prefix, 0));
-        let ranges = flatten(prefixes, width, &mut Sets::new());
-        let value = |range: &Range| u64::from(range.set != Sets::EMPTY);
-        match width {
-            Width::V4 => plant_v4(cells, &ranges, value),
-            Width::V6 => plant_v6(cells, &ranges, value),
-        }
+/// Appends the narrowings; returns their first cell, and the header's bits of the columns that are narrowed.
+fn append_narrowings(cells: &mut Vec<Cell>, policy: &Policy, columns: &Columns) -> (u32, u64) {
+    let indexes: Vec<[Cell; 2]> =
+        policy.services.iter().map(|service| narrowing(cells, service).map(Index::to_cell)).collect();
+    let narrowed = |column: &Column| {
+        policy.services.get(column.service).is_some_and(|service| !service.addresses.is_empty())
     };
-    ServiceCell::Narrowed { root4: covered(Width::V4), root6: covered(Width::V6) }
+    let bits = (0..)
+        .zip(&columns.list)
+        .fold(0, |bits, (number, column)| bits | u64::from(narrowed(column)) << (number % u64::BITS));
+    let by_column: Vec<[Cell; 2]> =
+        columns.list.iter().map(|column| indexes.get(column.service).copied().unwrap_or_default()).collect();
+    (append(cells, by_column.as_flattened()), bits)
+}
+
+/// The indexes of the destinations towards which a service is protected: IPv4, IPv6. All are, where it names none.
+fn narrowing(cells: &mut Vec<Cell>, service: &Service) -> [Index; 2] {
+    let everywhere = service.addresses.is_empty();
+    let ranges = |width| {
+        let prefixes = service.addresses.iter().map(|prefix| Item::source(*prefix, 0));
+        flatten(prefixes, width, &mut Sets::new())
+    };
+    let value = |range: &Range| u32::from(everywhere || range.set != Sets::EMPTY);
+    [plant_v4(cells, &ranges(Width::V4), value), plant_v6(cells, &ranges(Width::V6), value)]
 }
 
 /// One ruling a cause. A refusal takes the strictest mode stated anywhere, for its service is unknown.
@@ -217,39 +219,37 @@ fn unparsed_rulings(policy: &Policy) -> Vec<u64> {
     Cause::ALL.map(|cause| ruling(cause).to_lane()).to_vec()
 }
 
-fn plant_v4(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u64) -> u32 {
+fn plant_v4(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u32) -> Index {
     let keys: Vec<KeyRange> = closed(ranges, Width::V4)
-        .map(|(_, last, range)| KeyRange { last: last as u64, value: value(range) })
+        .map(|(_, last, range)| KeyRange { last: last as u64, link: Link::to_value(value(range)) })
         .collect();
     plant(cells, &keys)
 }
 
-/// A tree over the upper halves; an upper half that is not all in one range leads to a tree of its own.
-fn plant_v6(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u64) -> u32 {
+/// An index of the upper halves; an upper half that is not all in one range leads to a tree over the lower halves.
+fn plant_v6(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u32) -> Index {
     let mut upper: Vec<KeyRange> = Vec::new();
     let mut lower: Vec<KeyRange> = Vec::new();
     for (first, last, range) in closed(ranges, Width::V6) {
-        let value = value(range);
+        let link = Link::to_value(value(range));
         let (high, low) = ((last >> 64) as u64, last as u64);
         let starts_whole = first as u64 == 0;
         let spans = (first >> 64) as u64 != high;
         if !starts_whole && spans {
-            lower.push(KeyRange { last: u64::MAX, value });
-            let subtree = u64::from(plant(cells, &lower)) | SUBTREE;
-            upper.push(KeyRange { last: (first >> 64) as u64, value: subtree });
+            lower.push(KeyRange { last: u64::MAX, link });
+            upper.push(KeyRange { last: (first >> 64) as u64, link: tree(cells, &lower).by_lower_half() });
             lower.clear();
         }
         if low == u64::MAX && (starts_whole || spans) {
-            upper.push(KeyRange { last: high, value });
+            upper.push(KeyRange { last: high, link });
             continue;
         }
         if spans && (starts_whole || (first >> 64) as u64 + 1 < high) {
-            upper.push(KeyRange { last: high - 1, value });
+            upper.push(KeyRange { last: high - 1, link });
         }
-        lower.push(KeyRange { last: low, value });
+        lower.push(KeyRange { last: low, link });
         if low == u64::MAX {
-            let subtree = u64::from(plant(cells, &lower)) | SUBTREE;
-            upper.push(KeyRange { last: high, value: subtree });
+            upper.push(KeyRange { last: high, link: tree(cells, &lower).by_lower_half() });
             lower.clear();
         }
     }
@@ -264,6 +264,11 @@ pub(super) fn closed(ranges: &[Range], width: Width) -> impl Iterator<Item = (u1
 
 const fn lane(cell: u32) -> u32 {
     cell * 8
+}
+
+/// Stores cells in the place that was kept for them.
+fn put(cells: &mut [Cell], at: u32, these: &[Cell]) {
+    cells.iter_mut().skip(at as usize).zip(these).for_each(|(place, cell)| *place = *cell);
 }
 
 pub(super) fn append(cells: &mut Vec<Cell>, more: &[Cell]) -> u32 {

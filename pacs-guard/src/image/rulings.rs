@@ -24,7 +24,7 @@ pub(super) fn rows(
     sets: &Sets,
     circumstances: &Circumstances<'_>,
     ledger: &mut Ledger,
-) -> Result<Vec<u64>, CompileError> {
+) -> Result<Vec<u32>, CompileError> {
     let names = policy.segments.iter().map(|segment| Arc::from(segment.name.as_str())).collect();
     let mut book = Book { policy, circumstances, names, ledger };
     let mut timed: HashMap<Cell, u64> = HashMap::new();
@@ -46,7 +46,7 @@ pub(super) fn rows(
         }));
     }
     let base = append_lanes(cells, &lanes) as usize * 8;
-    Ok(starts.into_iter().map(|start| (base + start) as u64).collect())
+    Ok(starts.into_iter().map(|start| (base + start) as u32).collect())
 }
 
 /// What is ruled from a time on, until the next step.

@@ -1,47 +1,71 @@
-//! Static search trees: sorted ranges in nodes of one cache line.
+//! The search structure: an index of equal steps, and for each a static tree of nodes of one cache line.
 
-use pacs_guard_common::abi::{Cell, NODE_KEYS, Node};
+use pacs_guard_common::abi::{Cell, Index, LANES_PER_CELL, Link, NODE_KEYS, Node};
 
 /// Children of a node.
 const CHILDREN: usize = NODE_KEYS + 1;
+
+/// Ranges to a step of an index, where they lie evenly: most steps then have one node.
+const RANGES_A_STEP: u64 = 2;
 
 /// A range of keys, by its last one; it starts behind the range before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyRange {
     pub(super) last: u64,
-    pub(super) value: u64,
+    pub(super) link: Link,
 }
 
-/// Appends a search tree to the cells and returns its root.
+/// Appends the trees and links of an index over ranges, and returns the index.
 ///
 /// The ranges are sorted, at least one, and the last one has no end: a key behind it belongs to it too.
-/// Each level lies in one run, so that a node names only its first child.
-pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> u32 {
-    let values = cells.len();
-    for chunk in ranges.chunks(CHILDREN) {
-        let mut lanes = [0; CHILDREN];
-        lanes.iter_mut().zip(chunk).for_each(|(lane, range)| *lane = range.value);
-        cells.push(lanes);
-    }
-    let lasts: Vec<u64> = ranges.iter().map(|range| range.last).collect();
-    let mut lasts = grow(cells, &lasts, |chunk| Node::Leaf(((values + chunk) * CHILDREN) as u32));
-    while lasts.len() > 1 {
-        let children = cells.len() - lasts.len();
-        lasts = grow(cells, &lasts, |chunk| Node::Inner((children + chunk * CHILDREN) as u32));
-    }
-    (cells.len() - 1) as u32
+pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
+    // Nothing changes before the end of the first range, nor behind the end of the last but one.
+    let base = ranges.first().map_or(0, |range| range.last);
+    let top = ranges.iter().rev().nth(1).map_or(base, |range| range.last.saturating_add(1));
+    let most = (ranges.len() as u64 / RANGES_A_STEP).max(1);
+    let shift = (0..63).find(|shift| (top - base) >> shift < most).unwrap_or(63);
+    let last = (top - base) >> shift;
+    let mut rest = ranges;
+    let links = (0..=last).map(|step| {
+        let end = if step == last { u64::MAX } else { base + ((step + 1) << shift) - 1 };
+        let within = rest.partition_point(|range| range.last < end) + 1;
+        let link = tree(cells, rest.get(..within).unwrap_or(rest));
+        // The last one goes on in the next step, unless it ends with this one.
+        let done =
+            if rest.get(within - 1).is_some_and(|range| range.last == end) { within } else { within - 1 };
+        rest = rest.get(done..).unwrap_or_default();
+        link.to_half()
+    });
+    let links: Vec<u32> = links.collect();
+    let at = cells.len() as u32 * LANES_PER_CELL;
+    cells.extend(links.chunks(2 * LANES_PER_CELL as usize).map(|chunk| {
+        let mut cell = Cell::default();
+        cell.iter_mut().zip(chunk.chunks(2)).for_each(|(lane, pair)| {
+            *lane = pair.iter().rev().fold(0, |lane, half| lane << 32 | u64::from(*half));
+        });
+        cell
+    }));
+    Index { base, shift, last: last as u32, links: at }
 }
 
-/// Appends one level of nodes over children with these last keys; returns the nodes' own last keys.
-fn grow(cells: &mut Vec<Cell>, lasts: &[u64], link: impl Fn(usize) -> Node) -> Vec<u64> {
-    let chunks = lasts.chunks(CHILDREN).enumerate();
-    chunks
-        .filter_map(|(index, chunk)| {
-            let (last, bounded) = chunk.split_last()?;
-            let mut keys = [u64::MAX; NODE_KEYS];
-            keys.iter_mut().zip(bounded).for_each(|(key, last)| *key = *last);
-            cells.push(link(index).to_cell(keys));
-            Some(*last)
-        })
-        .collect()
+/// Appends a tree over ranges, unless they are one, and returns the link to it.
+pub(super) fn tree(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Link {
+    let mut level = ranges.to_vec();
+    while level.len() > 1 {
+        level = level.chunks(CHILDREN).map(|chunk| node(cells, chunk)).collect();
+    }
+    level.first().map_or(Link::to_value(0), |range| range.link)
+}
+
+/// Appends a node over at most [`CHILDREN`] ranges, and returns it as one.
+fn node(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> KeyRange {
+    let mut node = Node { keys: [u64::MAX; NODE_KEYS], links: [0; CHILDREN] };
+    let bounded = ranges.split_last().map_or(ranges, |(_, bounded)| bounded);
+    node.keys.iter_mut().zip(bounded).for_each(|(key, range)| *key = range.last);
+    node.links.iter_mut().zip(ranges).for_each(|(link, range)| *link = range.link.to_half());
+    cells.push(node.to_cell());
+    KeyRange {
+        last: ranges.last().map_or(0, |range| range.last),
+        link: Link::to_node(cells.len() as u32 - 1),
+    }
 }

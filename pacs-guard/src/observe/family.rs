@@ -127,7 +127,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "pacs_guard_policy_size_bytes",
         &[],
         "Kernel memory that the generation in force takes.",
-        |scrape| one(scrape.reading.outline.as_ref().map(|outline| u64::from(outline.size) * 4096)),
+        |scrape| one(scrape.reading.outline.as_ref().map(|outline| outline.bytes)),
     ),
     gauge(
         "pacs_guard_interface_guarded",

@@ -179,3 +179,50 @@ fn an_end_before_boot_has_passed() {
     let early = Clock { boot: BootTime::from_nanoseconds(5).unwrap(), ..now() };
     assert_eq!(early.boot_time(super::times()[0]).nanoseconds(), 1);
 }
+
+/// A column has a bit in the header by its number modulo 64, so that what is narrowed and what is not share some.
+#[test]
+fn columns_that_share_a_bit_are_narrowed_each_for_itself() {
+    const SERVICES: u16 = 63;
+    let head = "version: 1\nname: p\ninterfaces: [eth0]\nmode: enforce\nservices:\n";
+    let narrowed = |number: u16| number.is_multiple_of(2);
+    let mut text = head.to_owned();
+    for number in 0..SERVICES {
+        let addresses = if narrowed(number) { ", addresses: [192.0.2.0/24, \"2001:db8::/32\"]" } else { "" };
+        text += &format!("  s{number}: {{ ports: [{}, {}]{addresses} }}\n", 1000 + number, 2000 + number);
+    }
+    let services: Vec<String> = (0..SERVICES).map(|number| format!("s{number}")).collect();
+    text +=
+        &format!("segments: {{ ct: {{ sources: [198.18.0.0/24], services: [{}] }} }}\n", services.join(", "));
+    let old = format!(
+        "{head}  all: {{ ports: [1000-1062] }}\n  other: {{ ports: [2000-2062] }}\n\
+         segments: {{ ct: {{ sources: [10.0.0.0/8, \"2001:db9::/32\"], services: [all] }}, pc: {{ sources: [198.18.0.0/24], services: [other] }} }}\n"
+    );
+    let parse = |text: &str| crate::policy::parse("p.yaml".as_ref(), text).unwrap().policy;
+    let (old, new) = (parse(&old), parse(&text));
+    let drain = leaving(&old, &new, now(), now().boot.after(std::time::Duration::from_secs(60)));
+    assert!(crate::image::columns::Columns::new(&new, &drain).unwrap().list.len() > 64);
+    let circumstances = Circumstances { clock: now(), drain: &drain, bypass: false };
+    let image = compiled_for(&new, &circumstances, &mut Ledger::default());
+    for number in 0..SERVICES {
+        for (source, towards) in [
+            ("10.0.0.1", [("192.0.2.1", true), ("203.0.113.1", false)]),
+            ("2001:db9::1", [("2001:db8::1", true), ("2001:dba::1", false)]),
+        ] {
+            for ((to, within), port) in
+                towards.into_iter().flat_map(|to| [1000 + number, 2000 + number].map(|port| (to, port)))
+            {
+                let frame = frame(source.parse().unwrap(), to.parse().unwrap(), Transport::Tcp, port);
+                let mut goes_on = frame.clone();
+                goes_on[if source.contains(':') { 54 } else { 34 } + 13] = ACK;
+                let reason = |frame: &[u8]| judge(&frame, &image.at(now().boot)).ruling.reason;
+                let expected = match (!narrowed(number) || within, port < 2000) {
+                    (false, _) => [Reason::NotProtected; 2],
+                    (true, true) => [Reason::NotInSegment, Reason::Draining],
+                    (true, false) => [Reason::NotInSegment; 2],
+                };
+                assert_eq!([reason(&frame), reason(&goes_on)], expected, "{source} to {to} port {port}");
+            }
+        }
+    }
+}
