@@ -27,7 +27,10 @@ fn build() -> Result<(), String> {
     if !status.success() {
         return Err("the XDP program does not compile: see above".into());
     }
-    let object = target.join("bpfel-unknown-none/release/pacs-guard-ebpf");
-    fs::copy(&object, out.join("pacs-guard.bpf.o")).map_err(|why| format!("{}: {why}", object.display()))?;
+    // The second is for the bench alone; the library never includes it.
+    for (binary, object) in [("pacs-guard-ebpf", "pacs-guard.bpf.o"), ("pacs-guard-bench", "bench.bpf.o")] {
+        let built = target.join(bpf_toolchain::TARGET).join("release").join(binary);
+        fs::copy(&built, out.join(object)).map_err(|why| format!("{}: {why}", built.display()))?;
+    }
     Ok(())
 }

@@ -121,16 +121,7 @@ impl BpfToolchain {
             cargo.env_remove(inherited);
         }
         cargo
-            .args([
-                "--release",
-                "--target",
-                TARGET,
-                "--package",
-                PROGRAM,
-                "--bin",
-                PROGRAM,
-                "--manifest-path",
-            ])
+            .args(["--release", "--target", TARGET, "--package", PROGRAM, "--bins", "--manifest-path"])
             .arg(manifest)
             .arg("--target-dir")
             .arg(target_dir)

@@ -1,7 +1,6 @@
 //! `cargo xtask`: set-up, build, lint, tests and the demo, the same here as in CI.
 
-#[path = "bench/policy.rs"]
-mod bench_policy;
+mod bench;
 mod bpf_toolchain;
 mod build;
 mod demo;
@@ -17,7 +16,7 @@ mod lab;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Set-up, build, lint, tests and demo of pacs-guard")]
@@ -50,10 +49,10 @@ enum Command {
     },
     /// What the kernel's verifier says of the XDP program, against a budget (needs root)
     Verify,
-    /// What something costs, against its limits
+    /// What something costs
     Bench {
-        /// What
-        what: Bench,
+        #[command(subcommand)]
+        what: bench::Bench,
     },
     /// A Debian package and an RPM in target/package
     Package {
@@ -69,12 +68,6 @@ enum Command {
     },
 }
 
-#[derive(Clone, Debug, ValueEnum)]
-enum Bench {
-    /// Time and memory of checking the largest policies
-    Policy,
-}
-
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup { yes } => setup::run(yes),
@@ -84,7 +77,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Fuzz { minutes } => fuzz::run(minutes),
         Command::Verify => test::verify(),
-        Command::Bench { what: Bench::Policy } => bench_policy::run(),
+        Command::Bench { what } => what.run(),
         Command::Package { check } => package::run(check),
         Command::Greet { port } => demo::greet(port),
     };

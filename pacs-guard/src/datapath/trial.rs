@@ -2,7 +2,10 @@
 //!
 //! See Documentation/bpf/bpf_prog_run.rst of the kernel.
 
-use aya::{TestRun, TestRunOptions, programs::Xdp};
+use aya::{
+    TestRun, TestRunOptions,
+    programs::{ProgramFd, Xdp},
+};
 use pacs_guard_common::abi::CounterId;
 
 use super::{BootTime, Counters, Datapath, DatapathError, Swapper};
@@ -83,6 +86,11 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
+    /// The loaded program, for other programs to call.
+    pub fn program(&self) -> Result<&ProgramFd, DatapathError> {
+        Ok(self.program.fd()?)
+    }
+
     /// Runs one frame so many times; whether it is dropped the last time.
     pub fn drops(&self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
