@@ -4,12 +4,13 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod build;
 #[path = "../../pacs-guard-ebpf/src/bench/keys.rs"]
-#[allow(unreachable_pub, reason = "the XDP programs of the bench share it")]
+#[allow(dead_code, unreachable_pub, reason = "the XDP programs of the bench share it")]
 mod keys;
 mod load;
 mod policy;
 mod report;
 mod rig;
+mod swap;
 
 use std::{env, fs, path::Path};
 
@@ -26,6 +27,9 @@ const PACKETS: u32 = 100_000;
 
 fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--swap") {
+        return swap::run(&[10_000, 100_000, 1_000_000]);
+    }
     let json = words.iter().any(|word| word == "--json");
     let most = words.iter().find_map(|word| word.parse().ok()).unwrap_or(u64::MAX);
     let mut report = Report {
@@ -60,10 +64,13 @@ fn main() -> Result<()> {
             }
         }
     }
-    if let Some(folder) = words.iter().position(|word| word == "--charts").and_then(|at| words.get(at + 1)) {
+    if let Some(folder) = words.iter().position(|word| word == "--record").and_then(|at| words.get(at + 1)) {
+        let folder = Path::new(folder);
         for family in [4, 6] {
-            fs::write(Path::new(folder).join(format!("random-ipv{family}.svg")), report.chart(family))?;
+            fs::write(folder.join(format!("random-ipv{family}.svg")), report.chart(family))?;
         }
+        fs::write(folder.join("verdicts.txt"), report.table())?;
+        fs::write(folder.join("verdicts.json"), serde_json::to_string_pretty(&report)?)?;
     }
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

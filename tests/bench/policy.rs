@@ -16,38 +16,38 @@ use crate::keys::{Prefix, address4, address6};
 
 const SEGMENTS: u64 = 8;
 
-/// A policy whose segments take turns, so that neighbours differ.
-pub(crate) fn text(count: u64, family: u8) -> String {
+/// A policy of so many IPv4 and IPv6 prefixes, whose segments take turns, so that neighbours differ.
+pub(crate) fn text(v4: u64, v6: u64) -> String {
     let mut text = String::from(
         "version: 1\nname: bench\ninterfaces: [eth0]\nmode: enforce\nservices: { dicom: { ports: [104] } }\nsegments:\n",
     );
-    for segment in 0..SEGMENTS.min(count) {
-        let _ = writeln!(text, "  segment-{segment}:\n    services: [dicom]\n    sources:");
-        for number in (segment..count).step_by(SEGMENTS as usize) {
-            let _ = match family {
-                4 => {
-                    let Prefix { high, length, .. } = address4(number, 0);
-                    writeln!(text, "      - {}/{length}", Ipv4Addr::from_bits(high as u32))
-                }
-                _ => {
-                    let Prefix { high, low, length } = address6(number, 0);
-                    writeln!(
-                        text,
-                        "      - \"{}/{length}\"",
-                        Ipv6Addr::from_bits(
-                            u128::from(high) << 64 | u128::from(if length > 64 { low } else { 0 })
-                        )
-                    )
-                }
-            };
+    let families = [(4, v4, source4 as fn(u64) -> String), (6, v6, source6)];
+    for (family, count, source) in families {
+        for segment in 0..SEGMENTS.min(count) {
+            let _ = writeln!(text, "  ipv{family}-{segment}:\n    services: [dicom]\n    sources:");
+            for number in (segment..count).step_by(SEGMENTS as usize) {
+                let _ = writeln!(text, "      - {}", source(number));
+            }
         }
     }
     text
 }
 
+fn source4(number: u64) -> String {
+    let Prefix { high, length, .. } = address4(number, 0);
+    format!("{}/{length}", Ipv4Addr::from_bits(high as u32))
+}
+
+fn source6(number: u64) -> String {
+    let Prefix { high, low, length } = address6(number, 0);
+    format!("\"{}/{length}\"", Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))
+}
+
+/// The image of a policy with so many prefixes of one family.
 pub(crate) fn image(count: u64, family: u8) -> Result<(Image, Ledger)> {
     let checked =
-        policy::parse(Path::new("bench.yaml"), &text(count, family)).map_err(|why| anyhow!("{why}"))?;
+        policy::parse(Path::new("bench.yaml"), if family == 4 { text(count, 0) } else { text(0, count) })
+            .map_err(|why| anyhow!("{why}"))?;
     let mut ledger = Ledger::default();
     let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH, None);
     let image = compile(&checked.policy, &mut ledger, 1, &card)?;

@@ -61,8 +61,10 @@ pub(crate) struct Rig {
     outcomes: PerCpuArray<MapData, [u64; 4]>,
     programs: BTreeMap<Contender, ProgramFd>,
     trial: Option<Trial>,
-    tries: (LpmTrie<MapData, [u8; 4], u32>, LpmTrie<MapData, [u8; 16], u32>),
-    hashes: (HashMap<MapData, [u32; 2], u32>, HashMap<MapData, [u64; 3], u32>),
+    trie4: LpmTrie<MapData, [u8; 4], u32>,
+    trie6: LpmTrie<MapData, [u8; 16], u32>,
+    hash4: HashMap<MapData, [u32; 2], u32>,
+    hash6: HashMap<MapData, [u64; 3], u32>,
     _xdp_filter: Option<Ebpf>,
 }
 
@@ -98,8 +100,10 @@ impl Rig {
             frags: take("JUDGE_FRAGS")?.try_into()?,
             single: take("JUDGE")?.try_into()?,
             outcomes: take("OUTCOMES")?.try_into()?,
-            tries: (take("LPM4")?.try_into()?, take("LPM6")?.try_into()?),
-            hashes: (take("HASH4")?.try_into()?, take("HASH6")?.try_into()?),
+            trie4: take("LPM4")?.try_into()?,
+            trie6: take("LPM6")?.try_into()?,
+            hash4: take("HASH4")?.try_into()?,
+            hash6: take("HASH6")?.try_into()?,
             programs,
             trial: None,
             _xdp_filter: xdp_filter,
@@ -123,13 +127,13 @@ impl Rig {
         for number in numbers {
             if family == 4 {
                 let Prefix { high, length, .. } = address4(number, 0);
-                self.tries.0.insert(&Key::new(length, (high as u32).to_be_bytes()), 1, 0)?;
-                self.hashes.0.insert([length, high as u32], 1, 0)?;
+                self.trie4.insert(&Key::new(length, (high as u32).to_be_bytes()), 1, 0)?;
+                self.hash4.insert([length, high as u32], 1, 0)?;
             } else {
                 let Prefix { high, low, length } = address6(number, 0);
                 let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-                self.tries.1.insert(&Key::new(length, bytes), 1, 0)?;
-                self.hashes.1.insert([u64::from(length), high, low], 1, 0)?;
+                self.trie6.insert(&Key::new(length, bytes), 1, 0)?;
+                self.hash6.insert([u64::from(length), high, low], 1, 0)?;
             }
         }
         Ok(())

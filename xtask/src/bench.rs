@@ -18,6 +18,9 @@ pub(crate) enum Bench {
         /// No policies of more prefixes than that; a million by default
         #[arg(long)]
         prefixes: Option<u64>,
+        /// Make docs/bench anew: table, JSON and charts
+        #[arg(long)]
+        record: bool,
     },
 }
 
@@ -25,7 +28,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Policy => policy::run(),
-            Self::Verdict { json, prefixes } => verdict::run(json, prefixes),
+            Self::Verdict { json, prefixes, record } => verdict::run(json, prefixes, record),
         }
     }
 }

@@ -204,7 +204,7 @@ impl Node {
     pub fn child(cell: &Cell, key: u64) -> Option<Link> {
         let rank: u32 = cell.iter().take(NODE_KEYS).map(|&last| below(last, key)).sum();
         // The mask changes nothing; it tells the verifier that the lane is in the cell.
-        let links = *cell.get(4 + ((rank + 2) / 2 & 3) as usize)?;
+        let links = *cell.get(4 + (((rank + 2) / 2) & 3) as usize)?;
         Some(Link::from_half((links >> (rank % 2 * 32)) as u32))
     }
 }

@@ -43,7 +43,7 @@ const fn mix(seed: u64) -> u64 {
 #[inline(always)]
 pub const fn address4(number: u64, host: u64) -> Prefix {
     let bits = mix(number);
-    let length = 20 + ((0x0C0A_0807_0504_0200_u64 >> (bits & 7) * 8) & 0xff) as u32;
+    let length = 20 + ((0x0C0A_0807_0504_0200_u64 >> ((bits & 7) * 8)) & 0xff) as u32;
     let rest = (1 << (32 - length)) - 1;
     Prefix { high: (bits >> 33) & !rest | host & rest, low: 0, length }
 }
@@ -52,7 +52,7 @@ pub const fn address4(number: u64, host: u64) -> Prefix {
 #[inline(always)]
 pub const fn address6(number: u64, host: u64) -> Prefix {
     let bits = mix(number);
-    let length = 40 + ((0x5838_1814_100C_0800_u64 >> (bits & 7) * 8) & 0xff) as u32;
+    let length = 40 + ((0x5838_1814_100C_0800_u64 >> ((bits & 7) * 8)) & 0xff) as u32;
     let high = 0x2000_0000_0000_0000 | bits >> 4;
     if length > 64 {
         let rest = if length == 96 { 0xffff_ffff } else { 0 };

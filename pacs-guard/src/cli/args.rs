@@ -98,6 +98,8 @@ pub(super) enum Verb {
     Explain(Explain),
     /// Say what of this host is in the way of a policy, and what leads round it; changes nothing
     Doctor(PolicyFile),
+    /// Measure what a verdict costs on this host; attached to nothing
+    Bench(Bench),
     /// Make the daemon read its policy file again
     Reload,
     /// Show what a policy file would change, and which connections it would cut
@@ -375,6 +377,16 @@ pub(super) struct Explain {
     /// Ask the XDP program itself, loaded for the purpose and attached to nothing; needs root
     #[arg(long)]
     pub(super) kernel: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Bench {
+    /// Interface to say of whether its driver has native XDP; nothing is attached to it
+    #[arg(long, value_name = "NAME")]
+    pub(super) interface: Option<String>,
+
+    #[command(flatten)]
+    pub(super) file: PolicyFile,
 }
 
 #[derive(Debug, clap::Args)]

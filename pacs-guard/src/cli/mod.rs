@@ -2,6 +2,7 @@
 
 mod args;
 mod audit_archive;
+mod bench;
 mod change;
 mod check;
 mod check_nagios;
@@ -106,6 +107,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Peers => peers::run(args),
         Verb::Peer(verb) => peers::accept(args, verb),
         Verb::Explain(verb) => explain::run(args, verb),
+        Verb::Bench(verb) => bench::run(args, verb),
         Verb::Reload => change::run(args, &Change::Reload),
         Verb::Plan(verb) => plan::run(args, verb),
         Verb::Ready(verb) => ready::run(args, verb),

@@ -20,7 +20,8 @@ pub struct Outline {
     pub until: Option<BootTime>,
     /// The kernel memory that it takes, in bytes.
     pub bytes: u64,
-    pages: BTreeMap<u32, Page>,
+    /// Boxed, or a node of the map would be as large as eleven pages.
+    pages: BTreeMap<u32, Box<Page>>,
 }
 
 impl Outline {
@@ -31,12 +32,12 @@ impl Outline {
         let mut this = Self { until, bytes: generation.bytes(), pages: BTreeMap::new() };
         // The TCP port table, and the header behind it.
         for index in 0..=HEADER / CELLS_PER_PAGE {
-            this.pages.insert(index, generation.page(index)?);
+            this.pages.insert(index, Box::new(generation.page(index)?));
         }
         if let Some(Header { card, card_bytes, pages, .. }) = this.header() {
             let end = card.saturating_add(card_bytes.div_ceil(LANES_PER_CELL * 8));
             for index in card / CELLS_PER_PAGE..=(end / CELLS_PER_PAGE).min(pages.saturating_sub(1)) {
-                this.pages.insert(index, generation.page(index)?);
+                this.pages.insert(index, Box::new(generation.page(index)?));
             }
         }
         Ok(Some(this))
@@ -60,7 +61,7 @@ impl Outline {
 
 impl PolicyView for Outline {
     fn page(&self, index: u32) -> Option<&Page> {
-        self.pages.get(&index)
+        self.pages.get(&index).map(|page| &**page)
     }
 
     fn now(&self) -> u64 {

@@ -2,6 +2,8 @@
 //!
 //! See Documentation/bpf/bpf_prog_run.rst of the kernel.
 
+use std::time::Duration;
+
 use aya::{
     TestRun, TestRunOptions,
     programs::{ProgramFd, Xdp},
@@ -95,6 +97,12 @@ impl Runner<'_> {
     pub fn drops(&self, frame: &[u8], repeat: u32) -> Result<bool, DatapathError> {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         Ok(self.program.test_run(options)?.return_value != XDP_PASS)
+    }
+
+    /// Runs one frame so many times; how long each run took, by the kernel's own clock.
+    pub fn cost(&self, frame: &[u8], repeat: u32) -> Result<Duration, DatapathError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        Ok(self.program.test_run(options)?.duration)
     }
 
     /// Runs one frame of which only so many bytes lie in the first buffer; whether it is dropped.

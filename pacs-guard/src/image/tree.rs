@@ -25,26 +25,23 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
     let most = (ranges.len() as u64 / RANGES_A_STEP).max(1);
     let shift = (0..63).find(|shift| (top - base) >> shift < most).unwrap_or(63);
     let last = (top - base) >> shift;
+    // The links come first: of a policy that is too large for the first pages, at least they lie in them.
+    let at = cells.len();
+    cells.resize(at + (last as usize + 1).div_ceil(2 * LANES_PER_CELL as usize), Cell::default());
     let mut rest = ranges;
-    let links = (0..=last).map(|step| {
+    for step in 0..=last {
         let end = if step == last { u64::MAX } else { base + ((step + 1) << shift) - 1 };
         let within = rest.partition_point(|range| range.last < end) + 1;
         let link = tree(cells, rest.get(..within).unwrap_or(rest));
         // The last one goes on in the next step, unless it ends with this one.
-        let done =
-            if rest.get(within - 1).is_some_and(|range| range.last == end) { within } else { within - 1 };
-        rest = rest.get(done..).unwrap_or_default();
-        link.to_half()
-    });
-    let links: Vec<u32> = links.collect();
-    let at = cells.len() as u32 * LANES_PER_CELL;
-    cells.extend(links.chunks(2 * LANES_PER_CELL as usize).map(|chunk| {
-        let mut cell = Cell::default();
-        cell.iter_mut().zip(chunk.chunks(2)).for_each(|(lane, pair)| {
-            *lane = pair.iter().rev().fold(0, |lane, half| lane << 32 | u64::from(*half));
-        });
-        cell
-    }));
+        let ends = rest.get(within - 1).is_some_and(|range| range.last == end);
+        rest = rest.get(if ends { within } else { within - 1 }..).unwrap_or_default();
+        if let Some(lane) = cells.as_flattened_mut().get_mut(at * LANES_PER_CELL as usize + step as usize / 2)
+        {
+            *lane |= u64::from(link.to_half()) << (step % 2 * 32);
+        }
+    }
+    let at = at as u32 * LANES_PER_CELL;
     Index { base, shift, last: last as u32, links: at }
 }
 
