@@ -31,7 +31,7 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
     let mut rest = ranges;
     for step in 0..=last {
         let end = if step == last { u64::MAX } else { base + ((step + 1) << shift) - 1 };
-        let within = rest.partition_point(|range| range.last < end) + 1;
+        let within = rest.iter().take_while(|range| range.last < end).count() + 1;
         let link = tree(cells, rest.get(..within).unwrap_or(rest));
         // The last one goes on in the next step, unless it ends with this one.
         let ends = rest.get(within - 1).is_some_and(|range| range.last == end);
@@ -47,6 +47,9 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
 
 /// Appends a tree over ranges, unless they are one, and returns the link to it.
 pub(super) fn tree(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Link {
+    if let [only] = ranges {
+        return only.link;
+    }
     let mut level = ranges.to_vec();
     while level.len() > 1 {
         level = level.chunks(CHILDREN).map(|chunk| node(cells, chunk)).collect();
