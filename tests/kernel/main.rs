@@ -6,6 +6,7 @@ mod buffers;
 mod cases;
 #[path = "../frames/mod.rs"]
 mod frames;
+mod pace;
 mod scale;
 mod swap;
 mod timed;
