@@ -8,6 +8,7 @@ mod contender;
 #[path = "../frame.rs"]
 #[allow(dead_code, reason = "the contenders read headers only")]
 mod frame;
+#[allow(dead_code, reason = "user space shares it")]
 mod keys;
 
 use aya_ebpf::{
