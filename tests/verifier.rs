@@ -8,7 +8,7 @@ use pacs_guard::datapath::{Verified, verify};
 /// WALKED on Linux 6.18, and a third more. The kernel itself stops at a million: a program that comes near it on this
 /// kernel does not load on another.
 const BUDGET: u32 = WALKED + WALKED / 3;
-const WALKED: u32 = 178_771;
+const WALKED: u32 = 183_014;
 
 /// A program's stack and its functions' together, in bytes (MAX_BPF_STACK of the kernel).
 const STACK: u32 = 512;
@@ -25,7 +25,9 @@ fn the_verifier_stays_within_its_budget() {
         walked <= BUDGET,
         "the verifier walks through {walked} instructions, and {BUDGET} are its budget"
     );
-    // Not every function calls every other, so the sum is the worst case.
-    let sum: u32 = stack.split('+').map(|bytes| bytes.parse::<u32>().unwrap()).sum();
-    println!("at most {sum} of {STACK} bytes of stack are in use at once");
+    // The functions call none of their own, so one of them at a time is on the program's stack.
+    let depths: Vec<u32> = stack.split('+').map(|bytes| bytes.parse().unwrap()).collect();
+    let deepest = depths[0] + depths[1..].iter().max().unwrap_or(&0);
+    println!("at most {deepest} of {STACK} bytes of stack are in use at once");
+    assert!(deepest <= STACK, "the stack is {deepest} bytes deep, and the kernel gives {STACK}");
 }
