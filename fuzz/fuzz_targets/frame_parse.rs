@@ -27,7 +27,7 @@ segments:
 
 static IMAGE: LazyLock<Image> = LazyLock::new(|| {
     let checked = policy::parse(Path::new("fuzz.yaml"), POLICY).unwrap();
-    let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH);
+    let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH, None);
     compile(&checked.policy, &mut Ledger::default(), 1, &card).unwrap()
 });
 
