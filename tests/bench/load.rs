@@ -37,11 +37,14 @@ const TO4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const FROM6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const TO6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
-fn packet(family: u8, port: u16) -> (u16, Vec<u8>) {
+/// The flag of the packets of a connection (RFC 9293 section 3.1).
+const ACK: u16 = 0x10;
+
+fn packet(family: u8, port: u16, flags: u16) -> (u16, Vec<u8>) {
     if family == 4 {
-        (IPV4, V4::new(FROM4, TO4, TCP).packet(&tcp(FROM4.into(), TO4.into(), port, SYN)))
+        (IPV4, V4::new(FROM4, TO4, TCP).packet(&tcp(FROM4.into(), TO4.into(), port, flags)))
     } else {
-        (IPV6, V6::new(FROM6, TO6, TCP).packet(&tcp(FROM6.into(), TO6.into(), port, SYN)))
+        (IPV6, V6::new(FROM6, TO6, TCP).packet(&tcp(FROM6.into(), TO6.into(), port, flags)))
     }
 }
 
@@ -70,28 +73,30 @@ pub(crate) fn of_any_size() -> Vec<Load> {
     vec![
         load("not IP", 4, arp, 0, true),
         load("UDP", 4, udp, 0, true),
-        load("TCP, another port", 4, frame(&[], packet(4, 22)), 0, true),
-        load("TCP, another port", 6, frame(&[], packet(6, 22)), 0, true),
-        load("refused, one VLAN tag", 4, frame(&[(CTAG, 5)], packet(4, 104)), 2, true),
-        load("refused, two VLAN tags", 4, frame(&[(STAG, 5), (CTAG, 6)], packet(4, 104)), 2, true),
+        load("TCP, another port", 4, frame(&[], packet(4, 22, SYN)), 0, true),
+        load("TCP, another port", 6, frame(&[], packet(6, 22, SYN)), 0, true),
+        load("refused, one VLAN tag", 4, frame(&[(CTAG, 5)], packet(4, 104, SYN)), 2, true),
+        load("refused, two VLAN tags", 4, frame(&[(STAG, 5), (CTAG, 6)], packet(4, 104, SYN)), 2, true),
         load("refused, extension header", 6, chain, 2, false),
     ]
 }
 
-/// Loads to a protected port, with so many prefixes in the policy.
+/// Loads to a protected port, with so many prefixes in the policy. Who begins an allowed connection is remembered, and
+/// its other packets are what a connection costs.
 pub(crate) fn of_size(family: u8, count: u64) -> Vec<Load> {
-    let load = |name, sources, stranger| Load {
+    let load = |name, flags, sources, stranger| Load {
         name,
         family,
-        frame: frame(&[], packet(family, 104)),
+        frame: frame(&[], packet(family, 104, flags)),
         sources,
         stranger,
         outcome: if stranger { 2 } else { 1 },
         plain: true,
     };
     vec![
-        load("allowed, hot", Sources::Hot(count), false),
-        load("allowed, random", Sources::Random(count), false),
-        load("refused, random, events on", Sources::Random(count), true),
+        load("allowed, hot", ACK, Sources::Hot(count), false),
+        load("allowed, hot, first packet", SYN, Sources::Hot(count), false),
+        load("allowed, random", ACK, Sources::Random(count), false),
+        load("refused, random, events on", SYN, Sources::Random(count), true),
     ]
 }
