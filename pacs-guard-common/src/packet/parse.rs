@@ -177,8 +177,8 @@ impl Headers {
     #[inline(always)]
     pub const fn to_lane(&self) -> u64 {
         let Facts { protocol, source_routed, ports, family, addresses, transport_at } = self.facts;
-        let kinds = protocol as u64 | (source_routed as u64) << 8 | (family as u64 / 2 & 3) << 9;
-        let addresses = addresses.saturating_sub(FIRST_ADDRESSES) as u64 / 4 & 3;
+        let kinds = protocol as u64 | (source_routed as u64) << 8 | ((family as u64 / 2) & 3) << 9;
+        let addresses = (addresses.saturating_sub(FIRST_ADDRESSES) as u64 / 4) & 3;
         let places = addresses << 15 | ((transport_at & MAX_OFFSET) as u64) << 17;
         kinds | (self.content.code() as u64) << 11 | places | (u32::from_ne_bytes(ports) as u64) << 32
     }
