@@ -17,6 +17,7 @@ pub(crate) const STEPS: &[Step] = &[
     ("dependencies", dependencies),
     ("clippy", clippy),
     ("clippy of the XDP program", ebpf),
+    ("fuzz targets", fuzz),
 ];
 
 /// Runs every check; the first that fails ends it.
@@ -34,6 +35,13 @@ fn format() -> Result<()> {
 fn clippy() -> Result<()> {
     // The default members: the XDP program compiles for the BPF machine only.
     shell::run(&mut shell::cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// They are a workspace of their own, which only the fuzzer builds: so they are checked here, or they would rot.
+fn fuzz() -> Result<()> {
+    let mut check =
+        shell::cargo(&["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]);
+    shell::run(check.arg(shell::target_dir()))
 }
 
 fn dependencies() -> Result<()> {
