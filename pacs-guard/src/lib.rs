@@ -2,7 +2,7 @@
 //!
 //! A policy's way: [`policy`] reads and validates a file, [`image`] compiles it to the exact contents of the
 //! kernel's maps, [`datapath`] puts them in force. [`daemon`] keeps it so, [`cli`] asks about it, and
-//! [`observe`] words it for monitoring.
+//! [`observe`] words it for monitoring, [`web`] for a browser.
 //! [`doctor`] judges the [`host`] that all of it runs on.
 
 pub mod archive;
@@ -28,3 +28,4 @@ pub mod policy;
 pub mod seen;
 pub mod span;
 pub mod state;
+pub mod web;

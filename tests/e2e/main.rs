@@ -38,4 +38,5 @@ mod restore;
 mod seen;
 mod traffic;
 mod unit;
+mod web;
 mod xdp_mode;

@@ -27,10 +27,11 @@ const PEERS: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("curl", "curl"),
     ("openssl", "openssl"),
+    ("chromium", "chromium"),
 ];
 
-/// The DICOM library of Python that the tests ask, in its release.
-const PYNETDICOM: &str = "pynetdicom==3.0.4";
+/// The packages of Python that the tests use, each with its release: a DICOM library, and what drives Chromium.
+const PYTHON: &[(&str, &str)] = &[("pynetdicom", "3.0.4"), ("playwright", "1.65.2")];
 
 /// Debian's compiler with `core` for BPF, and its clippy.
 const DEBIAN_RUSTC: &[&str] = &["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
@@ -73,7 +74,9 @@ pub(crate) fn run(yes: bool) -> Result<()> {
         None => install_linker(yes)?,
     }
     add_components(yes)?;
-    add_pynetdicom(yes)?;
+    for &(package, version) in PYTHON {
+        add_python(package, version, yes)?;
+    }
     match shell::find("cargo-nextest") {
         Some(path) => found("test runner", &path.display().to_string()),
         None => found("test runner", "cargo test (cargo-nextest would be quicker)"),
@@ -100,23 +103,25 @@ fn add_components(yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes a Python environment for pynetdicom beside the build. Only there: it brings a `storescp` and an `echoscu` of
-/// its own, which would stand before DCMTK's for everybody on this machine.
-fn add_pynetdicom(yes: bool) -> Result<()> {
-    let folder = shell::target_dir().join("pynetdicom");
+/// Makes a Python environment for a package beside the build. Only there: pynetdicom brings a `storescp` and an
+/// `echoscu` of its own, which would stand before DCMTK's for everybody on this machine.
+fn add_python(package: &str, version: &str, yes: bool) -> Result<()> {
+    let folder = shell::target_dir().join(package);
     let python = folder.join("bin/python");
-    let import = ["-c", "import pynetdicom; print(pynetdicom.__version__)"];
-    if let Some(out) = Command::new(&python).args(import).output().ok().filter(|out| out.status.success()) {
-        found("pynetdicom", String::from_utf8_lossy(&out.stdout).trim());
+    let import = format!("import {package}, importlib.metadata as of; print(of.version('{package}'))");
+    let import = Command::new(&python).args(["-c", &import]).output();
+    if let Some(out) = import.ok().filter(|out| out.status.success()) {
+        found(package, String::from_utf8_lossy(&out.stdout).trim());
         return Ok(());
     }
-    agreed(PYNETDICOM, yes)?;
+    let release = format!("{package}=={version}");
+    agreed(&release, yes)?;
     let make = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
     if !make.is_ok_and(|status| status.success()) {
         install(&["python3-venv".to_owned()], true)?;
         shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     }
-    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PYNETDICOM]))
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", &release]))
 }
 
 fn found(what: &str, detail: &str) {

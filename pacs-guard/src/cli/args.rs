@@ -11,6 +11,7 @@ use crate::{
     datapath::{DatapathError, Pins, XdpChoice},
     inventory::Format,
     observe::MetricsAddress,
+    web,
 };
 
 /// Lets only declared segments reach the DICOM ports of this host, by XDP.
@@ -182,6 +183,10 @@ pub(super) struct Run {
     /// Let --metrics name an address that other hosts reach: whoever does reads names and counters of the policy
     #[arg(long, env = "PACS_GUARD_METRICS_BEYOND_LOOPBACK")]
     pub(super) metrics_beyond_loopback: bool,
+
+    /// Serve a status page for a browser, read-only, at this loopback address and port, such as 127.0.0.1:9105
+    #[arg(long, env = "PACS_GUARD_WEB", value_parser = web::loopback, value_name = "ADDRESS:PORT")]
+    pub(super) web: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,7 @@ pub(super) fn run(args: &Args, verb: &Restore) -> anyhow::Result<Exit> {
         detach: false,
         program_log: LogLevel::Off,
         metrics: MetricsAddress::Off,
+        web: None,
         last_good: true,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

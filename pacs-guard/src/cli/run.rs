@@ -29,6 +29,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         watch: verb.watch,
         detach: verb.detach,
         metrics: verb.metrics,
+        web: verb.web,
         last_good: false,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },
     };

@@ -30,12 +30,14 @@ use tokio::{
 };
 
 use super::{AcceptPeer, Change, ChangeReport, DaemonStatus, EventRecord, LearnOrder, Learning, Readiness};
-use crate::{echo::Accepted, seen::SeenRecord, state::StateError};
+use crate::{echo::Accepted, seen::SeenRecord, state::StateError, web::Reach};
 
 /// A question to the daemon; the answer goes back on the channel.
 pub enum Request {
     /// What only the daemon knows.
     Status(oneshot::Sender<DaemonStatus>),
+    /// Who may reach what by the policy in force.
+    Reach(oneshot::Sender<Reach>),
     /// Change what is in force.
     Change(Change, oneshot::Sender<ChangeReport>),
     /// The sources lately seen; in words, why they can't be read.

@@ -13,7 +13,7 @@ mod put;
 mod start;
 mod watching;
 
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -33,6 +33,7 @@ use crate::{
     policy::{self, model::Policy},
     seen::SeenRecord,
     state::StateError,
+    web::{self, Reach},
 };
 use enforcement::Enforcement;
 use event_log::EventLog;
@@ -63,6 +64,8 @@ pub struct Options {
     pub program_log: LogLevel,
     /// Where metrics are served.
     pub metrics: MetricsAddress,
+    /// Where the status page is served, if anywhere.
+    pub web: Option<SocketAddr>,
     /// Whether the last good policy is put in force, with no look at the file.
     pub last_good: bool,
 }
@@ -93,6 +96,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
     serve_metrics(&options, &control).await;
+    serve_page(&options, &control).await;
     tokio::spawn(control::serve(listener, control));
 
     let mut events = read_events(events)?;
@@ -125,6 +129,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Some(request) = requests.recv() => match request {
                 // An asker that is gone needs no answer.
                 Request::Status(reply) => { reply.send(daemon.status(&enforcement)).ok(); }
+                Request::Reach(reply) => { reply.send(Reach::of(enforcement.policy())).ok(); }
                 Request::Change(change, reply) => {
                     reply.send(daemon.change(&mut enforcement, change, &peers).await).ok();
                 }
@@ -305,6 +310,21 @@ async fn serve_metrics(options: &Options, control: &control::Control) {
         Err(why) => tracing::error!(
             "metrics are not served: {address}: {why}; --metrics takes another address, or off"
         ),
+    }
+}
+
+/// Serves the status page. Enforcement never depends on whether somebody can see it.
+async fn serve_page(options: &Options, control: &control::Control) {
+    let Some(address) = options.web else { return };
+    match web::bind(address).await {
+        Ok(gate) => {
+            tracing::info!("status page: http://{address}/");
+            let (pins, state_dir) = (options.pins.clone(), options.state_dir.clone());
+            tokio::spawn(web::serve(gate, pins, state_dir, control.clone()));
+        }
+        Err(why) => {
+            tracing::error!("the status page is not served: {address}: {why}; --web takes another address")
+        }
     }
 }
 

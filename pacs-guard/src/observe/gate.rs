@@ -1,4 +1,4 @@
-//! The gate of the metrics server: so many connections at once, each for so long, whoever is at the other end.
+//! The gate of a server of pages: so many connections at once, each for so long, whoever is at the other end.
 
 use std::{
     io,
@@ -17,20 +17,17 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Connections at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 8;
-/// How long one may last, under what Prometheus waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A listener that lets in few at once.
 pub struct Gate {
     listener: TcpListener,
     slots: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl Gate {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+    /// Lets in so many connections at once, each for so long.
+    pub(crate) fn new(listener: TcpListener, connections: usize, patience: Duration) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(connections)), patience }
     }
 }
 
@@ -41,7 +38,7 @@ impl Listener for Gate {
     async fn accept(&mut self) -> (Guest, SocketAddr) {
         let slot = self.slots.clone().acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Guest { stream, end: Box::pin(sleep(PATIENCE)), _slot: slot }, address)
+        (Guest { stream, end: Box::pin(sleep(self.patience)), _slot: slot }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

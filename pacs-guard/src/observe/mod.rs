@@ -9,9 +9,11 @@ mod scrape;
 mod server;
 mod tally;
 
+pub use gate::Gate;
 pub use health::{Finding, Level, health};
 pub use page::markdown;
 pub use reading::{Guarded, Reading, ReadingError, State, Totals};
 pub use scrape::{Format, Scrape};
+pub(crate) use server::ask;
 pub use server::{MetricsAddress, bind, serve};
 pub use tally::Tally;

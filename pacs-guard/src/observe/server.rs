@@ -16,10 +16,14 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use super::{Format, Reading, Scrape, gate::Gate};
 use crate::{
-    control::{Control, DaemonStatus, Request},
+    control::{Control, Request},
     datapath::Pins,
 };
 
+/// Connections at once; more wait in the kernel's queue.
+const CONNECTIONS: usize = 8;
+/// How long one may last, under what Prometheus waits for an answer.
+const VISIT: Duration = Duration::from_secs(5);
 /// How long the daemon's loop may take to say what only it knows; a large reload takes less.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -47,7 +51,7 @@ impl FromStr for MetricsAddress {
 
 /// Opens the server's listener.
 pub async fn bind(address: SocketAddr) -> io::Result<Gate> {
-    TcpListener::bind(address).await.map(Gate::new)
+    TcpListener::bind(address).await.map(|listener| Gate::new(listener, CONNECTIONS, VISIT))
 }
 
 /// Answers until the listener fails.
@@ -63,7 +67,7 @@ async fn metrics(State((pins, control)): State<(Pins, Control)>, headers: Header
     let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::accepted(accepts);
     let scrape = match Reading::take(&pins).await {
-        Ok(reading) => Scrape::new(reading, ask(&control).await),
+        Ok(reading) => Scrape::new(reading, ask(&control, Request::Status).await),
         Err(why) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")).into_response(),
     };
     // A connection that is kept would be cut in the middle of a later scrape.
@@ -71,10 +75,13 @@ async fn metrics(State((pins, control)): State<(Pins, Control)>, headers: Header
 }
 
 /// What only the daemon's loop knows; `None` where it hangs.
-async fn ask(control: &Control) -> Option<DaemonStatus> {
+pub(crate) async fn ask<T>(
+    control: &Control,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Option<T> {
     let (reply, answer) = oneshot::channel();
     let asked = async {
-        control.send(Request::Status(reply)).await.ok()?;
+        control.send(request(reply)).await.ok()?;
         answer.await.ok()
     };
     timeout(PATIENCE, asked).await.ok().flatten()

@@ -1,0 +1,30 @@
+//! The page: one HTML document with its style and script inside, and the rules that a browser holds it to.
+
+use std::sync::LazyLock;
+
+use base64ct::{Base64, Encoding};
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The document.
+pub(super) static PAGE: LazyLock<String> = LazyLock::new(|| {
+    include_str!("page.html").replace("/* page.css */", STYLE).replace("/* page.js */", SCRIPT)
+});
+
+/// Its Content-Security-Policy: its own style and script, no other; nothing from anywhere else; nobody frames it;
+/// and no script turns text into markup.
+pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+        source(SCRIPT),
+        source(STYLE)
+    )
+});
+
+/// The hash of an inline element's whole text (CSP level 3, section 2.3.1, hash-source).
+fn source(text: &str) -> String {
+    format!("'sha256-{}'", Base64::encode_string(&Sha256::digest(text)))
+}
