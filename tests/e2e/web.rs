@@ -172,6 +172,10 @@ fn many_and_silent_clients_take_places_and_nothing_else() {
     let mut text = String::new();
     waiting.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("</html>"), "{text}");
+    for mut client in held {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "a silent client is never sent away");
+    }
 }
 
 #[test]

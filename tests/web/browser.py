@@ -69,7 +69,7 @@ with sync_playwright() as playwright:
     reached("loaded")
     expect(refused.get_by_role("rowheader", name=stranger).first).to_be_visible(timeout=6000)
     expect(dropped).to_have_text("34", timeout=6000)
-    expect(page.get_by_role("img", name="34 dropped")).to_be_visible(timeout=6000)
+    expect(page.get_by_role("img", name="34 dropped")).to_be_visible(timeout=9000)
     expect(page.locator("#plot rect.dropped").first).to_be_attached()
 
     # What accessibility tools read.
@@ -108,6 +108,7 @@ with sync_playwright() as playwright:
     filtered.fill("not-in-segment")
     expect(page.locator("#refused-count")).to_have_text("2 of 2")
     filtered.fill("")
+    filtered.blur()
 
     for scheme in ["light", "dark"]:
         page.emulate_media(color_scheme=scheme)

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::observe::Totals;
 
 /// The time between two samples.
-pub(super) const STEP: Duration = Duration::from_secs(2);
+pub(super) const STEP: Duration = Duration::from_secs(5);
 /// Steps that are kept: ten minutes.
-const KEPT: usize = 300;
+const KEPT: usize = 120;
 
 /// Refused packets, one number a step, the oldest first.
 #[derive(Clone, Debug, Serialize)]

@@ -11,10 +11,15 @@ const STATES = {
 };
 // What is older than this is not shown as the state of now.
 const STALE_MS = 8000;
+// A segment that ends by itself is warned of for so long before.
+const ENDS_MS = 7 * 86400e3;
+const NO_DAEMON = 'Not known: the daemon’s own loop does not answer.';
 
 const $ = id => document.getElementById(id);
 const count = number => Number(number).toLocaleString('en-US');
 const time = at => at ? at.slice(0, 19).replace('T', ' ') + 'Z' : '–';
+/** The same, short: the time of day where it is today's. */
+const brief = at => !at ? '–' : at.slice(0, 10) === view.at.slice(0, 10) ? time(at).slice(11) : time(at).slice(0, 16) + 'Z';
 const plural = (number, one) => `${count(number)} ${one}${number === 1 ? '' : 's'}`;
 
 let view = null;
@@ -75,7 +80,10 @@ function warnings() {
   if (policy?.bypass) found.push(`Bypassed, for: ${policy.bypass}`);
   if (view.until) found.push(`What is in force ends by itself at ${time(view.until)}`);
   if (policy?.enforced) found.push(`Enforced by hand, whatever mode ${policy.file} says`);
-  for (const end of policy?.ends ?? []) found.push(`Segment ${end.segment} ends at ${time(end.until)}`);
+  for (const end of policy?.ends ?? []) {
+    const left = Date.parse(end.until) - Date.parse(view.at);
+    if (left < ENDS_MS) found.push(`Segment ${end.segment} ${left > 0 ? 'ends' : 'ended'} at ${time(end.until)}`);
+  }
   for (const one of view.interfaces) {
     if (!one.attached) found.push(`${one.name} is not guarded: the program is gone`);
     else if (one.mode === 'generic') found.push(`${one.name} is guarded in generic mode, which is slow`);
@@ -83,8 +91,6 @@ function warnings() {
   if (!view.daemon) found.push('The daemon’s own loop does not answer; what is in force is read from the kernel');
   else if (view.daemon.file_differs === true) found.push(`${view.daemon.policy_file} differs from what is in force`);
   else if (view.daemon.file_differs === null) found.push(`${view.daemon.policy_file} can’t be read`);
-  const lost = view.packets.events_suppressed + view.packets.events_lost;
-  if (lost) found.push(`${plural(lost, 'refused packet')} sent no event (budget, full ring); each is counted`);
   $('warnings').hidden = !found.length;
   draw($('warnings'), found, () => found.map(text => element('li', {}, text)));
 }
@@ -106,6 +112,8 @@ function facts() {
       plural(policy.sources, 'prefix').replace('prefixs', 'prefixes')].join(', ')],
   ] : [['Policy', 'none in force']];
   list.push(['Interfaces', guarded.join(', ') || 'none is guarded']);
+  const lost = view.packets.events_suppressed + view.packets.events_lost;
+  if (lost) list.push(['Events', `${plural(lost, 'refused packet')} sent none (budget, full ring); each is counted`]);
   draw($('facts'), list, () => list.flatMap(([term, text]) => [element('dt', {}, term), element('dd', {}, text)]));
 }
 
@@ -149,8 +157,8 @@ function refused() {
     source: one.source,
     asked: one.service ? `${one.service} (${one.port})` : `port ${one.port}`,
     outcome: one.outcome === 'drop' ? 'dropped' : 'would drop',
-    reason: one.reason, last: time(one.last), tries: one.connections,
-    segment: one.segment ?? 'none', first: time(one.first),
+    reason: one.reason, last: brief(one.last), tries: one.connections,
+    segment: one.segment ?? 'none', first: brief(one.first),
   })).filter(row => !wanted || Object.values(row).join(' ').toLowerCase().includes(wanted));
   table('refused', rows, row => [row.source, row.asked,
     { text: `${row.outcome}: ${row.reason}`, class: row.outcome === 'dropped' ? 'bad' : 'warn' },
@@ -183,7 +191,7 @@ function map(reach) {
       const y = middle(at, segments);
       const title = `${segment.name} may reach ${granted(segment, services)}`;
       const edges = segment.ended ? [] : segment.services.map(target => {
-        const to = middle(target, services), from = node, end = width - node, half = (from + end) / 2;
+        const to = middle(target, services), from = node, end = width - node - 2, half = (from + end) / 2;
         const mode = segment.mode ?? services[target].mode;
         return element('svg:path', { d: `M${from},${y} C${half},${y} ${half},${to} ${end},${to}`, class: mode });
       });
@@ -192,7 +200,7 @@ function map(reach) {
     });
     const targets = services.map((service, at) => element('svg:g', {},
       element('svg:title', {}, `${service.name}, ${service.transport} ${service.ports}`),
-      ...draw_node(width - node, middle(at, services), service.name, `${service.transport} ${service.ports}, ${service.mode}`)));
+      ...draw_node(width - node - 2, middle(at, services), service.name, `${service.transport} ${service.ports}, ${service.mode}`)));
     return [...origins, ...targets];
   });
 }
@@ -211,9 +219,9 @@ function reach() {
       refused: booked.dropped + booked.would_drop };
   });
   table('segments', rows, row => [row.name, row.granted, number(row.allowed), number(row.refused),
-    { text: row.except ? `${count(row.sources)} less ${count(row.except)}` : count(row.sources), class: 'number' },
-    row.mode ?? 'the service’s', row.until ? time(row.until) : '–', { text: row.description ?? '–', class: 'wide' }],
-  'No segment: nobody may reach a protected service.');
+    row.mode ?? 'by service', { text: row.description ?? '–', class: 'wide' }, brief(row.until),
+    { text: row.except ? `${count(row.sources)} less ${count(row.except)}` : count(row.sources), class: 'number' }],
+  view.reach ? 'No segment: nobody may reach a protected service.' : NO_DAEMON);
   say($('segments-count'), known.left_out ? `${count(known.left_out)} more are not listed` : '');
 }
 
@@ -222,15 +230,15 @@ function peers() {
     : peer.answers ? (peer.drift ? `answers; ${plural(peer.drift, 'change')}` : 'answers') : 'does not answer';
   const kind = peer => peer.answers === null ? '' : peer.answers ? (peer.drift ? 'warn' : 'good') : 'bad';
   table('peers', view.peers, peer => [peer.name, { text: words(peer), class: kind(peer) }, peer.ae_title,
-    `${peer.address}, port ${peer.port}${peer.tls ? ', TLS' : ''}`, time(peer.asked_last), time(peer.last_success),
-    time(peer.certificate_expires)], 'The policy names no peer.');
+    `${peer.address}, port ${peer.port}${peer.tls ? ', TLS' : ''}`, brief(peer.asked_last), brief(peer.last_success),
+    brief(peer.certificate_expires)], view.daemon ? 'The policy names no peer.' : NO_DAEMON);
   const more = view.peers_in_all - view.peers.length;
   say($('peers-count'), more > 0 ? `${count(more)} more are not listed` : '');
 }
 
 function history() {
-  table('history', view.history, entry => [time(entry.at), entry.action, entry.policy, number(entry.generation),
-    entry.sha256.slice(0, 16), time(entry.until), { text: entry.reason ?? '–', class: 'wide' }], 'No entry yet.');
+  table('history', view.history, entry => [brief(entry.at), entry.action, entry.policy, number(entry.generation),
+    entry.sha256.slice(0, 16), brief(entry.until), { text: entry.reason ?? '–', class: 'wide' }], 'No entry yet.');
 }
 
 function show() {

@@ -32,9 +32,9 @@ use crate::{control::Control, datapath::Pins, observe::Gate};
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
 /// How long one may last, whoever is at the other end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How long a stream lasts. It ends in order before its connection is cut, and the browser comes again.
-const STREAM: Duration = Duration::from_secs(15);
+const STREAM: Duration = Duration::from_secs(8);
 /// The time between two events of a stream.
 const PACE: Duration = Duration::from_secs(1);
 
