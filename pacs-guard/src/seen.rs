@@ -65,7 +65,19 @@ impl SeenRecord {
     /// # Errors
     /// Where the pinned maps can't be read.
     pub fn read(pins: &Pins) -> Result<Vec<Self>, DatapathError> {
+        Self::word(pins, &Seen::read(pins)?)
+    }
+
+    /// As [`SeenRecord::read`], of the sources alone that were refused or would have been.
+    ///
+    /// # Errors
+    /// Where the pinned map can't be read.
+    pub fn refused(pins: &Pins) -> Result<Vec<Self>, DatapathError> {
+        Self::word(pins, &Seen::refused(pins)?)
+    }
+
+    fn word(pins: &Pins, seen: &[Seen]) -> Result<Vec<Self>, DatapathError> {
         let Some(counters) = Counters::read(pins)? else { return Ok(Vec::new()) };
-        Ok(Seen::read(pins)?.iter().filter_map(|seen| Self::new(seen, counters.ledger())).collect())
+        Ok(seen.iter().filter_map(|seen| Self::new(seen, counters.ledger())).collect())
     }
 }

@@ -5,6 +5,7 @@
 mod lab;
 
 mod site;
+mod tmux;
 mod wire;
 
 mod attach;
@@ -36,6 +37,7 @@ mod reload;
 mod resets;
 mod restore;
 mod seen;
+mod top;
 mod traffic;
 mod unit;
 mod web;

@@ -24,7 +24,7 @@ const PEERS: &[(&str, &str)] = &[
     ("xdp-filter", "xdp-tools"),
     ("promtool", "prometheus"),
     ("systemd-analyze", "systemd"),
-    ("strace", "strace"),
+    ("tmux", "tmux"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),

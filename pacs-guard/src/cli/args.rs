@@ -78,6 +78,8 @@ pub(super) enum Verb {
     Status,
     /// Show how many packets were allowed and refused, per segment and service
     Counters(Counters),
+    /// Watch refused packets, sources and peers on a live screen
+    Top,
     /// One line and exit code 0, 1, 2 or 3 for Nagios, Icinga or Checkmk
     CheckNagios(CheckNagios),
     /// Show refused packets as they come

@@ -1,6 +1,9 @@
 //! `explain`: what happens to a packet, offline or by the loaded program itself.
 
-use std::io::{BufRead, Write};
+use std::{
+    io::{BufRead, Write},
+    net::IpAddr,
+};
 
 use anyhow::{Context, bail};
 use pacs_guard_common::{packet::parse, verdict::judge};
@@ -16,7 +19,10 @@ use crate::{
     explain::Explanation,
     first_packet::{first_packet, protected_at},
     image::{Card, Image, Ledger, compile},
-    policy::{Checked, model::Transport},
+    policy::{
+        Checked,
+        model::{Policy, Transport},
+    },
     state::Store,
 };
 
@@ -36,12 +42,7 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
         }
     };
     let packet = match (verb.source, verb.port) {
-        (Some(source), Some(port)) => {
-            let transport = if verb.udp { Transport::Udp } else { Transport::Tcp };
-            let to = verb.to.unwrap_or_else(|| protected_at(&judge.checked.policy, source, transport, port));
-            let frame = first_packet(source, to, transport, port);
-            Some(frame.with_context(|| format!("{source} and {to} are not of one address family"))?)
-        }
+        (Some(source), Some(port)) => Some(frame_of(&judge.checked.policy, source, verb.to, port, verb.udp)?),
         _ => None,
     };
     if let (Some(frame), Some(source), Some(port), Some(live)) =
@@ -84,6 +85,32 @@ pub(super) fn run(args: &args::Args, verb: &args::Explain) -> anyhow::Result<Exi
         tell(&frame)?;
     }
     Ok(Exit::Fine)
+}
+
+/// What happens to the first packet of a source by what is in force, in words.
+///
+/// # Errors
+/// Where nothing is in force or that can't be read, or no packet of the source can be made.
+pub(super) fn in_force(args: &args::Args, source: IpAddr, port: u16, udp: bool) -> anyhow::Result<String> {
+    let mut judge = Judge::live(args)?.context("nothing is in force here")?;
+    let frame = frame_of(&judge.checked.policy, source, None, port, udp)?;
+    let explanation = judge.explain(&frame)?;
+    let live = judge.live.as_ref().map(|live| live.words(&explanation)).unwrap_or_default();
+    Ok(format!("{explanation}\n  {live}"))
+}
+
+/// The first packet that a source sends to a port.
+fn frame_of(
+    policy: &Policy,
+    source: IpAddr,
+    to: Option<IpAddr>,
+    port: u16,
+    udp: bool,
+) -> anyhow::Result<Vec<u8>> {
+    let transport = if udp { Transport::Udp } else { Transport::Tcp };
+    let to = to.unwrap_or_else(|| protected_at(policy, source, transport, port));
+    first_packet(source, to, transport, port)
+        .with_context(|| format!("{source} and {to} are not of one address family"))
 }
 
 /// Who judges the frames.

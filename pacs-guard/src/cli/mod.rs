@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod status;
 mod terminal;
+mod top;
 
 use std::{
     io::{self, ErrorKind},
@@ -98,6 +99,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         Verb::Check(verb) => check::run(args, verb),
         Verb::Status => status::run(args),
         Verb::Counters(verb) => counters::run(args, verb),
+        Verb::Top => top::run(args),
         Verb::CheckNagios(verb) => check_nagios::run(args, verb),
         Verb::Events(verb) => events::run(args, verb),
         Verb::Echo(verb) => echo::run(args, verb),

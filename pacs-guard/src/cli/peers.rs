@@ -67,17 +67,26 @@ fn says(peer: &Standing) -> String {
     text.unwrap_or("-").to_owned()
 }
 
+/// What came of asking a peer last, in words and without colour.
+pub(super) fn answer(peer: &Standing) -> String {
+    match peer.answers.zip(peer.asked_last) {
+        None if peer.do_not_probe => "do-not-probe".to_owned(),
+        None => "not asked yet".to_owned(),
+        Some((true, when)) => format!("{} ago", age(when)),
+        Some((false, when)) => {
+            let success =
+                peer.last_success.map_or_else(|| "never".to_owned(), |when| format!("{} ago", age(when)));
+            format!("{} ago: {}; last success {success}", age(when), says(peer))
+        }
+    }
+}
+
 /// The lines that `status` has of a peer.
 pub(super) fn status_lines(peer: &Standing) -> Vec<String> {
     let name = Printable(&peer.peer);
-    let Some((answers, when)) = peer.answers.zip(peer.asked_last) else { return vec![] };
-    let mut lines = vec![if answers {
-        format!("{name}  {}  {} ago", styled(GOOD, "answers"), age(when))
-    } else {
-        let success =
-            peer.last_success.map_or_else(|| "never".to_owned(), |when| format!("{} ago", age(when)));
-        format!("{name}  {}  {} ago: {}; last success {success}", styled(BAD, "fails"), age(when), says(peer))
-    }];
+    let Some(answers) = peer.answers else { return vec![] };
+    let word = if answers { styled(GOOD, "answers") } else { styled(BAD, "fails") };
+    let mut lines = vec![format!("{name}  {word}  {}", answer(peer))];
     if let Some(days) = peer.certificate_days(Timestamp::now()).filter(|days| *days < EXPIRY_WARNING_DAYS) {
         lines.push(styled(WARN, format!("{name}: its certificate ends in {days} days")));
     }

@@ -26,8 +26,20 @@ impl Seen {
     /// # Errors
     /// Where a map can't be opened or read.
     pub fn read(pins: &Pins) -> Result<Vec<Self>, DatapathError> {
+        Self::of(pins, &SEEN_MAPS)
+    }
+
+    /// As [`Seen::read`], of the sources alone that were refused or would have been.
+    ///
+    /// # Errors
+    /// Where the map can't be opened or read.
+    pub fn refused(pins: &Pins) -> Result<Vec<Self>, DatapathError> {
+        Self::of(pins, &[SEEN_MAPS[1]])
+    }
+
+    fn of(pins: &Pins, maps: &[&str]) -> Result<Vec<Self>, DatapathError> {
         let mut seen = Vec::new();
-        for name in SEEN_MAPS {
+        for name in maps {
             if let Some(map) = open_pin(pins, name)? {
                 seen.extend(entries(&map.try_into()?)?);
             }
