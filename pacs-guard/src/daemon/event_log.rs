@@ -1,10 +1,11 @@
-//! The event log: the newest events, kept for who asks later and sent to who listens now.
+//! The event log: the newest events, kept for who asks later and sent to who listens now and to the journal.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use pacs_guard_common::abi::Event;
 use tokio::sync::broadcast;
 
+use super::journal::Journal;
 use crate::{
     control::{EventFeed, EventRecord},
     image::Booking,
@@ -18,16 +19,20 @@ const LAG: usize = 1024;
 pub(super) struct EventLog {
     kept: VecDeque<Arc<EventRecord>>,
     listeners: broadcast::Sender<Arc<EventRecord>>,
+    journal: Option<Journal>,
 }
 
 impl EventLog {
     pub(super) fn new() -> Self {
         let (listeners, _) = broadcast::channel(LAG);
-        Self { kept: VecDeque::new(), listeners }
+        Self { kept: VecDeque::new(), listeners, journal: Journal::of_the_service() }
     }
 
     pub(super) fn record(&mut self, event: &Event, booking: Option<Booking>) {
         let event = Arc::new(EventRecord::new(event, booking));
+        if let Some(journal) = &mut self.journal {
+            journal.record(&event);
+        }
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }

@@ -7,6 +7,7 @@ mod error;
 mod event_log;
 mod file_watch;
 mod fit;
+mod journal;
 mod learning;
 mod look;
 mod put;
