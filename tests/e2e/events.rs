@@ -152,3 +152,82 @@ fn the_program_itself_logs_where_it_is_asked_to() {
     wait_for("the event", PATIENCE, || Ok(!recent(site).is_empty())).unwrap();
     assert!(!daemon.log().contains("refused: port"), "{}", daemon.log());
 }
+
+#[test]
+fn filters_show_their_own_alone() {
+    let strangers = Strangers::new();
+    let site = &strangers.site;
+    let _daemon = site.guard(&[]);
+    (110..113).for_each(|source| strangers.send(source));
+    wait_for("three events", PATIENCE, || Ok(recent(site).len() == 3)).unwrap();
+    let shown = |filter: &[&str]| {
+        let done = site.ask(&[&["events", "--recent"], filter].concat());
+        assert!(done.success(), "{}", done.text());
+        done.stdout.lines().count()
+    };
+    for (filter, lines) in [
+        (["--source", "10.99.0.111"], 1),
+        (["--source", "10.99.0.110/31"], 2),
+        (["--source", "fd00::/8"], 0),
+        (["--segment", "-"], 3),
+        (["--segment", "modality"], 0),
+        (["--service", "dicom"], 3),
+        (["--service", "web"], 0),
+        (["--reason", "not-in-segment"], 3),
+        (["--reason", "unparsed-fragment"], 0),
+    ] {
+        assert_eq!(shown(&filter), lines, "{filter:?}");
+    }
+    assert_eq!(shown(&["--service", "dicom", "--source", "10.99.0.112"]), 1);
+    for (wrong, words) in [
+        (["--reason", "becuase"], "it is one of not-in-segment, service-not-allowed, unparsed-"),
+        (["--source", "10.0.0.0/33"], "write an address or a network"),
+    ] {
+        let done = site.ask(&[&["events"], wrong.as_slice()].concat());
+        assert_eq!(done.status.code(), Some(2));
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_siem_takes_cef_and_hears_what_was_left_out() {
+    let strangers = Strangers::new();
+    let site = &strangers.site;
+    let daemon = site.guard(&[]);
+    let follow = ["events", "--format", "cef", "--heartbeat", "1s"];
+    let listener = site.pacs.spawn("cef", daemon.cli(&follow)).unwrap();
+    wait_for("a heartbeat", PATIENCE, || Ok(listener.log().contains("|heartbeat|"))).unwrap();
+    (0..50).for_each(|_| strangers.send(120));
+    let field = |line: &str, key: &str| -> u64 {
+        let (_, rest) = line.split_once(&format!("{key}=")).unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    // Each packet is an event, or counted by one heartbeat.
+    wait_for("every packet", PATIENCE, || {
+        let log = listener.log();
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let (beats, events): (Vec<_>, Vec<_>) =
+            whole.lines().partition(|line| line.contains("|heartbeat|Events shown and left out|0|"));
+        let suppressed: u64 = beats.iter().map(|beat| field(beat, "cn2")).sum();
+        let counted: u64 = beats.iter().map(|beat| field(beat, "cnt")).sum();
+        for event in &events {
+            assert!(event.starts_with("CEF:0|pacs-guard|pacs-guard|"), "{event}");
+            assert!(event.contains("|not-in-segment|Packet refused|5|rt="), "{event}");
+            assert!(event.contains(" src=10.99.0.120 dst=10.99.0.1 "), "{event}");
+            assert!(
+                event.contains(" dpt=11112 proto=TCP act=drop ") && event.contains("cs2=dicom"),
+                "{event}"
+            );
+        }
+        assert!(events.len() as u64 + suppressed <= 50, "{log}");
+        Ok(events.len() as u64 + suppressed == 50 && counted == events.len() as u64)
+    })
+    .unwrap();
+    // People are told where there is something to tell.
+    let text = site.pacs.spawn("text", daemon.cli(&["events", "--heartbeat", "1s"])).unwrap();
+    wait_for("the first beat", PATIENCE, || Ok(text.log().contains(" events in 1 s ("))).unwrap();
+    assert!(text.log().contains("0 missed here; 0 over the budget, 0 lost to a full ring"), "{}", text.log());
+    let json = daemon.cli(&["events", "--json", "--heartbeat", "1s"]);
+    let json = site.pacs.spawn("json", json).unwrap();
+    wait_for("a heartbeat", PATIENCE, || Ok(json.log().contains("pacs-guard/events-heartbeat/1"))).unwrap();
+}

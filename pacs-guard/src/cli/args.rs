@@ -6,6 +6,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use ipnet::IpNet;
+use pacs_guard_common::verdict::Reason;
 
 use crate::{
     datapath::{DatapathError, Pins, XdpChoice},
@@ -229,6 +231,49 @@ pub(super) struct Events {
     /// End after so many events
     #[arg(long, value_name = "N")]
     pub(super) count: Option<u64>,
+
+    #[command(flatten)]
+    pub(super) filter: EventFilter,
+
+    /// How an event is written; CEF is what a SIEM takes
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub(super) format: EventFormat,
+
+    /// How often a line says how many events came, and how many were left out or lost: 60s, 5m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
+    pub(super) heartbeat: u64,
+}
+
+/// Which events are shown: those that pass every filter that is given.
+#[derive(Debug, clap::Args)]
+pub(super) struct EventFilter {
+    /// Only of sources in this segment; `-` for sources in none
+    #[arg(long, value_name = "NAME")]
+    pub(super) segment: Option<String>,
+
+    /// Only from this address or network
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub(super) source: Option<IpNet>,
+
+    /// Only with this reason: not-in-segment, service-not-allowed, unparsed-fragment and the like
+    #[arg(long, value_name = "REASON", value_parser = refusal)]
+    pub(super) reason: Option<String>,
+
+    /// Only to this service; `-` where none is known
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<String>,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum EventFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+    /// ArcSight's Common Event Format.
+    Cef,
 }
 
 #[derive(Debug, clap::Args)]
@@ -458,6 +503,24 @@ pub(super) struct Bypass {
     /// End it now
     #[arg(long)]
     pub(super) end: bool,
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| "write an address or a network: 10.20.0.0/16".to_owned())
+}
+
+/// The name of a reason to refuse a packet.
+fn refusal(text: &str) -> Result<String, String> {
+    let refuses = |reason: &Reason| {
+        matches!(reason, Reason::NotInSegment | Reason::ServiceNotAllowed | Reason::Unparsed(_))
+    };
+    let names = (0..=u8::MAX).filter_map(Reason::from_code).filter(refuses).map(Reason::name);
+    if names.clone().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("it is one of {}", names.collect::<Vec<_>>().join(", ")))
 }
 
 /// A time of one second to one day, such as `60s`, `15m` or `1h`.
