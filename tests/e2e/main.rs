@@ -5,6 +5,7 @@
 mod lab;
 
 mod site;
+mod status;
 mod tmux;
 mod wire;
 

@@ -18,6 +18,9 @@ use crate::{
     observe::{Guarded, Reading, State, Totals},
 };
 
+/// Columns before a text: two spaces, the label, and one space.
+const MARGIN: usize = 13;
+
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let pins = args.pins()?;
     let (reading, daemon) = block_on(async {
@@ -99,7 +102,14 @@ fn print(
             State::NotEnforcing => styled(BAD, "NOT ENFORCING"),
         }
     );
-    let line = |label: &str, text: String| println!("  {} {text}", styled(DIM, format!("{label:<10}")));
+    let width = terminal::width();
+    let line = |label: &str, text: String| {
+        let mut label = label;
+        for text in terminal::wrapped(&text, width.saturating_sub(MARGIN)) {
+            println!("  {} {text}", styled(DIM, format!("{label:<10}")));
+            label = "";
+        }
+    };
     match card {
         None => line("policy", "none in force".into()),
         Some(card) => {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{Arguments, Display},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IsTerminal, Write},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -87,6 +87,36 @@ pub(super) fn table<const N: usize>(
     table.trim_fmt()
 }
 
+/// The width of the terminal that standard output is; endless where it is none, for whoever reads lines wants them whole.
+pub(super) fn width() -> usize {
+    match io::stdout().is_terminal().then(ratatui::crossterm::terminal::size) {
+        Some(Ok((columns @ 1.., _))) => columns.into(),
+        _ => usize::MAX,
+    }
+}
+
+/// A text in lines of at most this width, broken between words; codes for colours take no room.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut taken = 0;
+    for word in text.split_inclusive(' ') {
+        let room = anstream::adapter::strip_str(word.trim_end()).to_string().chars().count();
+        if taken > 0 && taken + room > width {
+            // A space beyond the last column would be a line of its own.
+            if let Some(line) = lines.last_mut() {
+                line.truncate(line.trim_end().len());
+            }
+            lines.push(String::new());
+            taken = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+        taken += room + usize::from(word.ends_with(' '));
+    }
+    lines
+}
+
 /// A number with its thousands apart.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -137,6 +167,17 @@ mod tests {
         for (seconds, text) in cases {
             assert_eq!(lasting(seconds), text);
         }
+    }
+
+    #[test]
+    fn lines_are_broken_between_words_and_colours_take_no_room() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", usize::MAX), ["one two three"]);
+        assert_eq!(wrapped("a-word-too-long b", 5), ["a-word-too-long", "b"]);
+        let red = styled(BAD, "one two");
+        assert_eq!(wrapped(&red, 7).concat(), red);
+        assert_eq!(wrapped(&red, 7).len(), 1);
+        assert_eq!(wrapped("", 7), [""]);
     }
 
     #[test]
