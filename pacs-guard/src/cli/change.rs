@@ -7,6 +7,7 @@ use super::{
     Exit,
     args::{Apply, Args, Bypass},
     block_on,
+    busy::Busy,
     plan::{self, Made},
     ready,
     terminal::{self, GOOD, WARN, eprint, println, styled},
@@ -20,17 +21,20 @@ pub(super) fn apply(args: &Args, verb: &Apply) -> anyhow::Result<Exit> {
     let Some(file) = &verb.file else { return ready::enforce(args, verb) };
     if !verb.cut {
         // A bad file is the daemon's to refuse: it says so in full.
-        if let Ok(checked) = policy::read(file) {
-            let made = plan::make(args, &checked, verb.drain)?;
-            if !made.cuts.is_empty() {
-                let advice = match verb.drain {
-                    None => {
-                        "`--drain 10m` lets them go on for a while, and `--cut` puts it in force all the same"
-                    }
-                    Some(_) => "these can't drain, and `--cut` cuts them",
-                };
-                return refuse_to_cut(args, &made, advice);
-            }
+        let busy = Busy::with("looking for connections that it would cut".to_owned());
+        let made =
+            policy::read(file).ok().map(|checked| plan::make(args, &checked, verb.drain)).transpose()?;
+        drop(busy);
+        if let Some(made) = made
+            && !made.cuts.is_empty()
+        {
+            let advice = match verb.drain {
+                None => {
+                    "`--drain 10m` lets them go on for a while, and `--cut` puts it in force all the same"
+                }
+                Some(_) => "these can't drain, and `--cut` cuts them",
+            };
+            return refuse_to_cut(args, &made, advice);
         }
     }
     // The daemon has another working folder.
@@ -65,7 +69,10 @@ pub(super) fn bypass(args: &Args, verb: &Bypass) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn run(args: &Args, change: &Change) -> anyhow::Result<Exit> {
-    let report = block_on(async { Ok(Client::connect(&args.socket()).await?.change(change).await?) })?;
+    let busy = Busy::with("the daemon puts it in force".to_owned());
+    let report = block_on(async { Ok(Client::connect(&args.socket()).await?.change(change).await?) });
+    drop(busy);
+    let report = report?;
     if args.json {
         terminal::json(&report)?;
     }

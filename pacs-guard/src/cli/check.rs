@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::{
     Exit,
     args::{Args, Check},
+    busy::Busy,
     doctor,
     terminal::{self, DIM, GOOD, eprint, eprintln, println, styled},
 };
 use crate::{
     doctor::{Finding, Severity},
+    echo::Printable,
     image::SegmentEnd,
     policy::{self, Checked, Diagnostic},
 };
@@ -19,7 +21,10 @@ pub(super) fn run(args: &Args, verb: &Check) -> anyhow::Result<Exit> {
     let mut code = None;
     let mut files: Vec<Value> = Vec::new();
     for path in &verb.files {
-        match policy::read(path) {
+        let busy = Busy::with(format!("checking {}", Printable(&path.to_string_lossy())));
+        let read = policy::read(path);
+        drop(busy);
+        match read {
             Ok(checked) => {
                 code = code.or(checked.warnings.first().map(Diagnostic::code));
                 let findings =

@@ -3,6 +3,7 @@
 mod args;
 mod audit_archive;
 mod bench;
+mod busy;
 mod change;
 mod check;
 mod check_nagios;
