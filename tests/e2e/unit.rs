@@ -129,7 +129,8 @@ fn the_daemon_lives_within_them() {
         site.modality.addr4()
     );
     site.write(&(policy("enforce", &[&site.modality]) + &peer));
-    let inner = with(&site.pacs, &privileges, &["run", "--policy", "policy.yaml"]);
+    let run = ["run", "--policy", "policy.yaml", "--web", "127.0.0.1:9105"];
+    let inner = with(&site.pacs, &privileges, &run);
     let mut command = site.pacs.command("strace");
     command.args(["-f", "-o", "trace", "-e", "signal=none"]).arg(inner.get_program()).args(inner.get_args());
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -149,6 +150,8 @@ fn the_daemon_lives_within_them() {
     assert!(
         site.pacs.sh("curl -sf http://127.0.0.1:9104/metrics").unwrap().contains("pacs_guard_enforcing 1")
     );
+    let page = site.pacs.sh("curl -sf http://127.0.0.1:9105/state").unwrap();
+    assert!(page.contains("\"action\":\"bypass-ended\"") && page.contains("\"outcome\":\"drop\""), "{page}");
     let pid = site.status()["daemon"]["pid"].to_string();
     site.pacs.sh(&format!("kill -TERM {pid}")).unwrap();
     assert!(daemon.wait().unwrap().success(), "{}", daemon.log());
