@@ -32,8 +32,8 @@ pub(crate) struct Load {
     pub(crate) plain: bool,
 }
 
-const FROM4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const TO4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(crate) const FROM4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const TO4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const FROM6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const TO6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 

@@ -1,24 +1,32 @@
-//! What a verdict costs, beside what else could give it. `cargo xtask bench verdict` runs it; needs root.
+//! What a verdict costs, beside what else could give it, alone and on a wire. `cargo xtask bench` runs it; needs root.
 
 #[path = "../frames/build.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod build;
+mod drop;
 #[path = "../../pacs-guard-ebpf/src/bench/keys.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the XDP programs of the bench share it")]
 mod keys;
+#[path = "../lab/mod.rs"]
+mod lab;
 mod load;
+mod machine;
 mod policy;
 mod report;
 mod rig;
 mod swap;
+mod wall;
+mod wire;
 
 use std::{env, fs, path::Path};
 
 use anyhow::{Context, Result};
 use load::Load;
+use machine::Machine;
 use pacs_guard::datapath::Trial;
 use report::{Figure, Report, Row};
 use rig::{Contender, Rig};
+use serde::Serialize;
 
 const SIZES: [u64; 6] = [1, 100, 1_024, 16_384, 131_072, 1_048_576];
 /// Contenders take turns so many times.
@@ -27,20 +35,21 @@ const PACKETS: u32 = 100_000;
 
 fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
-    if words.iter().any(|word| word == "--swap") {
+    let has = |wanted: &str| words.iter().any(|word| word == wanted);
+    if has("--swap") {
         return swap::run(&[10_000, 100_000, 1_000_000]);
     }
-    let json = words.iter().any(|word| word == "--json");
+    let json = has("--json");
+    let folder = words.iter().position(|word| word == "--record").and_then(|at| words.get(at + 1));
+    let folder = folder.map(Path::new);
+    if has("--drop") {
+        let rates = drop::run()?;
+        return tell("drop", json, folder, &rates.table(), &rates);
+    }
     let most = words.iter().find_map(|word| word.parse().ok()).unwrap_or(u64::MAX);
     let mut report = Report {
         version: 1,
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
-            .split('-')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-        processor: processor()?,
+        machine: Machine::here()?,
         rounds: ROUNDS,
         packets_a_round: PACKETS,
         rows: Vec::new(),
@@ -64,19 +73,22 @@ fn main() -> Result<()> {
             }
         }
     }
-    if let Some(folder) = words.iter().position(|word| word == "--record").and_then(|at| words.get(at + 1)) {
-        let folder = Path::new(folder);
+    if let Some(folder) = folder {
         for family in [4, 6] {
             fs::write(folder.join(format!("random-ipv{family}.svg")), report.chart(family))?;
         }
-        fs::write(folder.join("verdicts.txt"), report.table())?;
-        fs::write(folder.join("verdicts.json"), serde_json::to_string_pretty(&report)?)?;
     }
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", report.table());
+    tell("verdicts", json, folder, &report.table(), &report)
+}
+
+/// Prints a report, and keeps it in a folder where one is given.
+fn tell(name: &str, json: bool, folder: Option<&Path>, table: &str, report: &impl Serialize) -> Result<()> {
+    let machine = serde_json::to_string_pretty(report)?;
+    if let Some(folder) = folder {
+        fs::write(folder.join(format!("{name}.txt")), table)?;
+        fs::write(folder.join(format!("{name}.json")), &machine)?;
     }
+    println!("{}", if json { &machine } else { table.trim_end() });
     Ok(())
 }
 
@@ -110,11 +122,4 @@ fn measure(rig: &mut Rig, load: &Load, prefixes: u64) -> Result<Row> {
         contenders.iter().zip(rounds).map(|(contender, rounds)| Figure::new(contender.name(), rounds));
     let floor = figures.next().context("the floor comes first")?;
     Ok(Row { load: load.name, family: load.family, prefixes, floor, figures: figures.collect() })
-}
-
-/// The processor's name.
-fn processor() -> Result<String> {
-    let facts = fs::read_to_string("/proc/cpuinfo")?;
-    let name = facts.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    Ok(name.map_or("unknown", |(_, name)| name).to_owned())
 }

@@ -33,7 +33,8 @@ pub(crate) fn text(v4: u64, v6: u64) -> String {
     text
 }
 
-fn source4(number: u64) -> String {
+/// The IPv4 prefix with this number, as text.
+pub(crate) fn source4(number: u64) -> String {
     let Prefix { high, length, .. } = address4(number, 0);
     format!("{}/{length}", Ipv4Addr::from_bits(high as u32))
 }
@@ -45,9 +46,12 @@ fn source6(number: u64) -> String {
 
 /// The image of a policy with so many prefixes of one family.
 pub(crate) fn image(count: u64, family: u8) -> Result<(Image, Ledger)> {
-    let checked =
-        policy::parse(Path::new("bench.yaml"), if family == 4 { text(count, 0) } else { text(0, count) })
-            .map_err(|why| anyhow!("{why}"))?;
+    compiled(if family == 4 { text(count, 0) } else { text(0, count) })
+}
+
+/// The image of a policy.
+pub(crate) fn compiled(text: String) -> Result<(Image, Ledger)> {
+    let checked = policy::parse(Path::new("bench.yaml"), text).map_err(|why| anyhow!("{why}"))?;
     let mut ledger = Ledger::default();
     let card = Card::new(&checked, jiff::Timestamp::UNIX_EPOCH, None);
     let image = compile(&checked.policy, &mut ledger, 1, &card)?;

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
-use crate::rig::Contender;
+use crate::{Machine, rig::Contender};
 
-/// What one contender took for one load, over the floor of the same round.
+/// What one contender took for one load, or reached, over some rounds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) contender: &'static str,
-    /// Nanoseconds a packet: a tenth of the rounds took less, half, a tenth took more.
+    /// A tenth of the rounds were below, half, a tenth above; of few rounds, the least and the greatest.
     pub(crate) p10: f64,
     pub(crate) median: f64,
     pub(crate) p90: f64,
@@ -35,7 +35,7 @@ pub(crate) struct Row {
     pub(crate) family: u8,
     /// Prefixes in the policy.
     pub(crate) prefixes: u64,
-    /// Of the empty program behind the same generator.
+    /// Nanoseconds a packet of the empty program behind the same generator.
     pub(crate) floor: Figure,
     /// Over the floor.
     pub(crate) figures: Vec<Figure>,
@@ -45,8 +45,8 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) version: u32,
-    pub(crate) kernel: String,
-    pub(crate) processor: String,
+    #[serde(flatten)]
+    pub(crate) machine: Machine,
     pub(crate) rounds: usize,
     pub(crate) packets_a_round: u32,
     pub(crate) rows: Vec<Row>,
@@ -77,8 +77,8 @@ impl Report {
         table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         format!(
             "{table}\n\nNanoseconds a packet over the floor (an empty program behind the same generator): median (p10-p90) of \
-             {} rounds of {} packets, contenders in turn.\n{}, Linux {}\n",
-            self.rounds, self.packets_a_round, self.processor, self.kernel
+             {} rounds of {} packets, contenders in turn.\n{}\n",
+            self.rounds, self.packets_a_round, self.machine
         )
     }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The bench's own programs, compiled beside the XDP program.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
 
 /// xdp-filter's own object, of the Debian package xdp-tools: refuses what its map of addresses does not hold.
 const XDP_FILTER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_dny_ip.o";

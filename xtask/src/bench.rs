@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: what something costs.
 
 mod policy;
-mod verdict;
+mod rate;
 
 use anyhow::Result;
 use clap::Subcommand;
+use rate::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
@@ -12,23 +13,24 @@ pub(crate) enum Bench {
     Policy,
     /// What a verdict costs, beside what else could give it (needs root)
     Verdict {
-        /// For machines
-        #[arg(long)]
-        json: bool,
         /// No policies of more prefixes than that; a million by default
         #[arg(long)]
         prefixes: Option<u64>,
-        /// Make docs/bench anew: table, JSON and charts
-        #[arg(long)]
-        record: bool,
+        #[command(flatten)]
+        output: Output,
     },
+    /// Packets a second refused on a veth pair, beside a bare drop, nftables and ipset (needs root)
+    Drop(Output),
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Policy => policy::run(),
-            Self::Verdict { json, prefixes, record } => verdict::run(json, prefixes, record),
+            Self::Verdict { prefixes, output } => {
+                rate::run(prefixes.map(|most| most.to_string()).as_deref(), &output)
+            }
+            Self::Drop(output) => rate::run(Some("--drop"), &output),
         }
     }
 }

@@ -79,11 +79,16 @@ fn judge(ctx: &XdpContext, knows: impl FnOnce(Address) -> bool) -> u32 {
         }
         _ => (0, xdp_action::XDP_PASS),
     };
+    count(outcome);
+    action
+}
+
+#[inline(always)]
+pub(crate) fn count(outcome: usize) {
     if let Some(outcomes) = OUTCOMES.get_ptr_mut(0) {
         // SAFETY: the pointer is to this CPU's own value.
         if let Some(packets) = unsafe { (*outcomes).get_mut(outcome) } {
             *packets += 1;
         }
     }
-    action
 }

@@ -21,6 +21,9 @@ pub const STRANGER4: u64 = 1 << 31;
 /// The same for an IPv6 address's first half; prefixes lie in 2000::/4.
 pub const STRANGER6: u64 = 1 << 60;
 
+/// The first two bits of every source of the flood: in no prefix, and no multicast, which routing would refuse first.
+pub const REFUSED4: u8 = 0b10;
+
 /// A step of Weyl's sequence: numbers far apart, and each as often as the others.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -29,6 +32,12 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 pub const fn pick(packet: u64, count: u64) -> (u64, u64) {
     let spread = packet.wrapping_mul(GOLDEN);
     (((spread >> 32) * count) >> 32, spread ^ spread << 17)
+}
+
+/// The source of the flood's packet with this number.
+#[inline(always)]
+pub const fn refused4(packet: u64) -> u32 {
+    (REFUSED4 as u32) << 30 | (packet.wrapping_mul(GOLDEN) >> 34) as u32
 }
 
 /// Steele, Lea and Flood's SplitMix64.

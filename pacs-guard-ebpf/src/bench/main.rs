@@ -5,6 +5,7 @@
 #![feature(asm_experimental_arch)]
 
 mod contender;
+mod flood;
 #[path = "../frame.rs"]
 #[allow(dead_code, reason = "the contenders read headers only")]
 mod frame;
