@@ -128,7 +128,8 @@ fn source(text: &mut String, sighting: &Sighting, service: &Service) {
     if let Some(packets) = sighting.packets {
         let _ = write!(text, ", {packets} packets");
     }
-    let _ = write!(text, ", {} connections", sighting.connections);
+    let plural = if sighting.connections == 1 { "" } else { "s" };
+    let _ = write!(text, ", {} connection{plural}", sighting.connections);
     if let (Some(first), Some(last)) = (sighting.first, sighting.last) {
         let _ = write!(text, ", {} to {}", at(first), at(last));
     }
