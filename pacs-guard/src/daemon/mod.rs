@@ -97,7 +97,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
     serve_metrics(&options, &control).await;
-    serve_page(&options, &control).await;
+    if let Some(address) = options.web {
+        web::start(address, &options.pins, &options.state_dir, &control).await;
+    }
     tokio::spawn(control::serve(listener, control));
 
     let mut events = read_events(events)?;
@@ -311,21 +313,6 @@ async fn serve_metrics(options: &Options, control: &control::Control) {
         Err(why) => tracing::error!(
             "metrics are not served: {address}: {why}; --metrics takes another address, or off"
         ),
-    }
-}
-
-/// Serves the status page. Enforcement never depends on whether somebody can see it.
-async fn serve_page(options: &Options, control: &control::Control) {
-    let Some(address) = options.web else { return };
-    match web::bind(address).await {
-        Ok(gate) => {
-            tracing::info!("status page: http://{address}/");
-            let (pins, state_dir) = (options.pins.clone(), options.state_dir.clone());
-            tokio::spawn(web::serve(gate, pins, state_dir, control.clone()));
-        }
-        Err(why) => {
-            tracing::error!("the status page is not served: {address}: {why}; --web takes another address")
-        }
     }
 }
 

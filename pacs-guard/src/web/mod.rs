@@ -10,4 +10,4 @@ mod view;
 
 pub use address::loopback;
 pub use reach::Reach;
-pub use server::{bind, serve};
+pub use server::start;

@@ -1,6 +1,6 @@
 //! The server of the page: three paths, read-only, few connections, and only for who asks for a loopback name.
 
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -49,14 +49,23 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Opens the server's listener.
-pub async fn bind(address: SocketAddr) -> io::Result<Gate> {
-    TcpListener::bind(address).await.map(|listener| Gate::new(listener, CONNECTIONS, PATIENCE))
+/// Serves the page from now on. Enforcement never depends on whether somebody can see it.
+pub async fn start(address: SocketAddr, pins: &Pins, state_dir: &Path, control: &Control) {
+    match TcpListener::bind(address).await {
+        Ok(listener) => {
+            tracing::info!("status page: http://{address}/");
+            let gate = Gate::new(listener, CONNECTIONS, PATIENCE);
+            tokio::spawn(serve(gate, Lookout::new(pins.clone(), state_dir.to_owned(), control.clone())));
+        }
+        Err(why) => {
+            tracing::error!("the status page is not served: {address}: {why}; --web takes another address")
+        }
+    }
 }
 
 /// Answers until the listener fails.
-pub async fn serve(gate: Gate, pins: Pins, state_dir: PathBuf, control: Control) -> io::Result<()> {
-    let lookout = Arc::new(Lookout::new(pins, state_dir, control));
+async fn serve(gate: Gate, lookout: Lookout) -> io::Result<()> {
+    let lookout = Arc::new(lookout);
     let routes = Router::new()
         .route("/", get(async || Html(PAGE.as_str())))
         .route("/state", get(state))
