@@ -1,5 +1,8 @@
 //! The words of the command line.
 
+mod change;
+mod peers;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -11,9 +14,14 @@ use pacs_guard_common::verdict::Reason;
 
 use crate::{
     datapath::{DatapathError, Pins, XdpChoice},
-    inventory::Format,
     observe::MetricsAddress,
     web,
+};
+
+use change::seconds;
+pub(super) use change::{Apply, Bypass, Plan, Ready, Rollback};
+pub(super) use peers::{
+    AuditArchive, Echo, Inventory, InventoryDiff, InventoryImport, InventoryVerb, Learn, Peer, Seen,
 };
 
 /// Lets only declared segments reach the DICOM ports of this host, by XDP.
@@ -277,116 +285,6 @@ pub(super) enum EventFormat {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Echo {
-    /// Names of peers; without one, every peer of the policy
-    #[arg(value_name = "PEER")]
-    pub(super) peers: Vec<String>,
-
-    #[command(flatten)]
-    pub(super) file: PolicyFile,
-
-    /// Longest time for one peer, in seconds
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
-    pub(super) timeout: u64,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Learn {
-    /// Have the program note AE titles for so long, over restarts too: 12h, 7d
-    #[arg(long = "for", value_name = "TIME", value_parser = period, conflicts_with_all = ["stop", "from_pcap"])]
-    pub(super) duration: Option<u64>,
-
-    /// End that now; what was noted is kept
-    #[arg(long, conflicts_with = "from_pcap")]
-    pub(super) stop: bool,
-
-    #[command(flatten)]
-    pub(super) seen: Seen,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Seen {
-    /// Read a pcap or pcapng file instead of what the program has seen
-    #[arg(long, value_name = "FILE")]
-    pub(super) from_pcap: Option<PathBuf>,
-
-    /// Only packets to this address, of a capture that holds other hosts' too; may be given again
-    #[arg(long, value_name = "ADDRESS", requires = "from_pcap")]
-    pub(super) host: Vec<IpAddr>,
-
-    /// Ports of a DICOM service, for who has no policy yet; may be given again
-    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) ports: Vec<u16>,
-
-    /// The policy whose services are looked at
-    #[command(flatten)]
-    pub(super) file: PolicyFile,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct InventoryVerb {
-    #[command(subcommand)]
-    pub(super) command: Option<Inventory>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Inventory {
-    /// Read the peers of Orthanc's configuration, of dcmqrscp.cfg, or of a CSV of AE title, host and port
-    Import(InventoryImport),
-    /// Show what is configured and was never seen, was seen and is not configured, and what has moved
-    Diff(InventoryDiff),
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct InventoryImport {
-    /// The file; it replaces what the same file held when it was imported before
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-
-    /// What kind of file it is, where that is guessed wrong
-    #[arg(long, value_enum)]
-    pub(super) format: Option<Format>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct InventoryDiff {
-    #[command(flatten)]
-    pub(super) seen: Seen,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct AuditArchive {
-    /// Where it listens, an address of this host; without it, every protected port that somebody listens on
-    #[arg(value_name = "ADDRESS:PORT")]
-    pub(super) address: Option<SocketAddr>,
-
-    /// The archive's own AE title: also try what a stranger gets who knows it
-    #[arg(long, value_name = "AE")]
-    pub(super) called: Option<String>,
-
-    /// The port is meant to take TLS only; so it is where it is 2762 or its service has `tls` in its name
-    #[arg(long)]
-    pub(super) tls: bool,
-
-    #[command(flatten)]
-    pub(super) file: PolicyFile,
-
-    /// Longest time for one association, in seconds
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
-    pub(super) timeout: u64,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Peer {
-    /// Take what a peer says of itself now as its baseline
-    Accept {
-        /// The peer's name in the policy
-        #[arg(value_name = "NAME")]
-        name: String,
-    },
-}
-
-#[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["source", "frame", "pcap"]))]
 pub(super) struct Explain {
     /// Source address
@@ -441,70 +339,6 @@ pub(super) struct Bench {
     pub(super) file: PolicyFile,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Plan {
-    /// The policy file
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Ready {
-    /// Time without anything that would have been dropped: 12h, 7d. Exit code 13 where there was less
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = period)]
-    pub(super) ready_after: u64,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Apply {
-    /// The policy file
-    #[arg(value_name = "FILE", required_unless_present = "enforce")]
-    pub(super) file: Option<PathBuf>,
-
-    /// Enforce the policy in force, where `pacs-guard ready` finds nothing against it. The file is not written to
-    #[arg(long, conflicts_with = "file")]
-    pub(super) enforce: bool,
-
-    /// With --enforce: time without anything that would have been dropped: 12h, 7d
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = period, requires = "enforce")]
-    pub(super) ready_after: u64,
-
-    /// Put it in force even where it cuts connections of now
-    #[arg(long)]
-    pub(super) cut: bool,
-
-    /// Let the connections of now go on for a while where the new policy cuts them, and no new ones begin: 10m
-    #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with = "enforce")]
-    pub(super) drain: Option<u64>,
-
-    /// Go back by itself unless `pacs-guard confirm` comes in time: 60s, 5m
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub(super) confirm: Option<u64>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Rollback {
-    /// How many policies back
-    #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) steps: u16,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("how").required(true).args(["duration", "end"]))]
-pub(super) struct Bypass {
-    /// How long: 15m, at most a day; it ends by itself, also without the daemon
-    #[arg(long = "for", value_name = "TIME", value_parser = seconds, requires = "reason")]
-    pub(super) duration: Option<u64>,
-
-    /// Why, for the history
-    #[arg(long, value_name = "TEXT", requires = "duration")]
-    pub(super) reason: Option<String>,
-
-    /// End it now
-    #[arg(long)]
-    pub(super) end: bool,
-}
-
 /// A network, or one address.
 fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
@@ -521,29 +355,6 @@ fn refusal(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("it is one of {}", names.collect::<Vec<_>>().join(", ")))
-}
-
-/// A time of one second to one day, such as `60s`, `15m` or `1h`.
-fn seconds(text: &str) -> Result<u64, String> {
-    const DAY: u64 = 86_400;
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| "write a number and s, m or h: 60s, 15m, 1h".to_owned())?;
-    match u64::try_from(duration.as_secs()) {
-        Ok(seconds @ 1..=DAY) => Ok(seconds),
-        _ => Err("from one second to one day".to_owned()),
-    }
-}
-
-/// A time of one second to one year, such as `90s`, `12h` or `7d`.
-fn period(text: &str) -> Result<u64, String> {
-    const YEAR: u64 = 366 * 86_400;
-    let words = |_| "write a number and s, m, h or d: 90s, 12h, 7d".to_owned();
-    let span: jiff::Span = text.parse().map_err(words)?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(words)?;
-    match u64::try_from(duration.as_secs()) {
-        Ok(seconds @ 1..=YEAR) => Ok(seconds),
-        _ => Err("from one second to one year".to_owned()),
-    }
 }
 
 #[derive(Debug, clap::Args)]
