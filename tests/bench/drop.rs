@@ -104,7 +104,7 @@ pub(crate) fn run() -> Result<Rates> {
 /// Millions of packets a second. The wall's own counter must say that it refused each of them.
 fn read(walls: &Walls, wall: Wall) -> Result<f64> {
     let before = walls.refused(wall)?;
-    let took = walls.wire.generator()?.send(PACKETS)?;
+    let (_, took) = walls.wire.generator()?.send(PACKETS, || false)?;
     if let Some(before) = before {
         let refused = || Ok::<_, anyhow::Error>(walls.refused(wall)?.unwrap_or_default() - before);
         // The last batch may still be under way.

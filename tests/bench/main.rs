@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod build;
 mod drop;
+mod flood;
 #[path = "../../pacs-guard-ebpf/src/bench/keys.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the XDP programs of the bench share it")]
 mod keys;
@@ -45,6 +46,10 @@ fn main() -> Result<()> {
     if has("--drop") {
         let rates = drop::run()?;
         return tell("drop", json, folder, &rates.table(), &rates);
+    }
+    if has("--flood") {
+        let throughput = flood::run()?;
+        return tell("flood", json, folder, &throughput.table(), &throughput);
     }
     let most = words.iter().find_map(|word| word.parse().ok()).unwrap_or(u64::MAX);
     let mut report = Report {

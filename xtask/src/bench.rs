@@ -21,6 +21,8 @@ pub(crate) enum Bench {
     },
     /// Packets a second refused on a veth pair, beside a bare drop, nftables and ipset (needs root)
     Drop(Output),
+    /// What an allowed peer's C-STORE keeps under a flood of refused sources (needs root and DCMTK)
+    Flood(Output),
 }
 
 impl Bench {
@@ -31,6 +33,7 @@ impl Bench {
                 rate::run(prefixes.map(|most| most.to_string()).as_deref(), &output)
             }
             Self::Drop(output) => rate::run(Some("--drop"), &output),
+            Self::Flood(output) => rate::run(Some("--flood"), &output),
         }
     }
 }
