@@ -84,10 +84,8 @@ impl Walls {
 
     /// Puts a wall up, does something before it, and takes it down, whatever came of it.
     pub(crate) fn behind<T>(&mut self, wall: Wall, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let standing = self.raise(wall);
-        let done = standing.and_then(|standing| Ok((work(self), standing)));
-        let (done, standing) = match done {
-            Ok((done, standing)) => (done, standing),
+        let (done, standing) = match self.raise(wall) {
+            Ok(standing) => (work(self), standing),
             Err(why) => (Err(why), Standing::Nothing),
         };
         self.lower(wall, standing)?;
