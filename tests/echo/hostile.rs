@@ -2,20 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scp::{AMPLE, SHORT, accept, ask, failure, fragment, hole, outlast, refusing, success, target};
-use pacs_guard::echo::{Failure, GarbageSign, Limit, Phase, probe};
+use crate::scp::{
+    AMPLE, SHORT, accept, ask, failure, fragment, frugal, hole, outlast, refusing, success, target,
+};
+use pacs_guard::echo::{Failure, GarbageSign, Limit, Phase};
 
 #[tokio::test]
 async fn refused() {
     let (at, _socket) = refusing();
-    assert_eq!(failure(probe(&target(at), AMPLE).await), Failure::Refused);
+    let begun = Instant::now();
+    let report = frugal(&target(at), AMPLE).await;
+    assert!(begun.elapsed() < SHORT, "a refusal need not be waited for");
+    assert_eq!(failure(report), Failure::Refused);
 }
 
 #[tokio::test]
 async fn syn_into_a_hole() {
     let (at, _listener, _fillers) = hole().await;
     let begun = Instant::now();
-    let report = probe(&target(at), SHORT).await;
+    let report = frugal(&target(at), SHORT).await;
     assert!(begun.elapsed() < SHORT + Duration::from_millis(300));
     assert_eq!(report.phases, Default::default());
     assert_eq!(failure(report), Failure::NoAnswer);

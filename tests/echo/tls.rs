@@ -228,13 +228,13 @@ async fn a_plain_peer_where_tls_is_wanted() {
         peer.wait().await;
     })
     .await;
-    assert_eq!(fault(probe(&over_tls(&pki, at), AMPLE).await), TlsFault::NotTls);
+    assert_eq!(fault(frugal(&over_tls(&pki, at), AMPLE).await), TlsFault::NotTls);
     let at = serve(|peer| async move {
         peer.stream.set_zero_linger().unwrap();
     })
     .await;
     assert_eq!(
-        failure(probe(&over_tls(&pki, at), AMPLE).await),
+        failure(frugal(&over_tls(&pki, at), AMPLE).await),
         Failure::Closed { phase: Phase::Tls, reset: true }
     );
     let folder = tempfile::tempdir().unwrap();
