@@ -102,7 +102,7 @@ fn a_capture_becomes_a_draft_that_passes_check() {
         "#   as CT1, calling ARCHIVE",
         "- 10.20.0.77\n",
         "#   as WS2, calling ARCHIVE",
-        "# 10.20.0.8: dicom port 104, 2 packets, 1 connections, 2027-01-15 08:00:01Z to 2027-01-15 08:00:02Z",
+        "# 10.20.0.8: dicom port 104, 2 packets, 1 connection, 2027-01-15 08:00:01Z to 2027-01-15 08:00:02Z",
     ] {
         assert!(done.stdout.contains(words), "{words} is not in\n{}", done.stdout);
     }
