@@ -7,14 +7,11 @@ use aya_ebpf::{
 };
 use pacs_guard_common::{
     abi::{ASSOCIATIONS, AssociationKey, SeenKey},
-    packet::{Packet, titles_at},
+    packet::{Packet, TCP, titles_at},
     verdict::Judgement,
 };
 
 use crate::frame::XdpFrame;
-
-/// IP protocol number of TCP.
-const TCP: u8 = 6;
 
 /// When learning ends, in nanoseconds since boot (`CLOCK_BOOTTIME`); 0 where it is off. So it ends without a daemon.
 #[btf_map]

@@ -3,7 +3,7 @@
 use aya_ebpf::{btf_maps::LruHashMap, helpers, macros::btf_map};
 use pacs_guard_common::{
     abi::{SEEN_ENTRIES, SeenKey, SeenValue},
-    packet::{Packet, opens},
+    packet::{Packet, TCP, opens},
     verdict::Judgement,
 };
 
@@ -19,8 +19,6 @@ static ALLOWED: Sources = Sources::new();
 #[btf_map]
 static REFUSED: Sources = Sources::new();
 
-/// IP protocol number of TCP.
-const TCP: u8 = 6;
 /// `BPF_NOEXIST`: makes an entry only where there is none.
 const NEW: u64 = 1;
 

@@ -6,6 +6,16 @@ use jiff::Timestamp;
 
 /// A span in its two largest units, such as `3 d 4 h`; what is smaller is left out.
 pub fn words(span: Duration) -> String {
+    two_units(span, " ")
+}
+
+/// The same, for columns: `3d 4h`.
+pub fn short(span: Duration) -> String {
+    two_units(span, "")
+}
+
+/// `gap` stands between a number and its unit.
+fn two_units(span: Duration, gap: &str) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     let first = units.iter().position(|(length, _)| seconds >= *length).unwrap_or(3);
@@ -13,7 +23,7 @@ pub fn words(span: Duration) -> String {
     let parts = units.iter().skip(first).take(2).filter_map(|(length, unit)| {
         let count = rest / length;
         rest %= length;
-        (count > 0 || seconds == 0).then(|| format!("{count} {unit}"))
+        (count > 0 || seconds == 0).then(|| format!("{count}{gap}{unit}"))
     });
     parts.collect::<Vec<_>>().join(" ")
 }

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// IP protocol number of TCP (RFC 9293).
-pub(super) const TCP: u8 = 6;
+pub const TCP: u8 = 6;
 /// IP protocol number of UDP (RFC 768).
 pub(super) const UDP: u8 = 17;
 

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     datapath::{Counters, InForce},
     host,
-    image::{Card, Circumstances, Ledger, Size, carry, compile_for, leaving},
+    image::{Card, Circumstances, Ledger, Size, compile_for, drained},
     plan::{Cut, Kind, Lost, Plan, SegmentChange, ServiceChange, Step},
     policy::Checked,
     seen::SeenRecord,
@@ -62,11 +62,8 @@ pub(super) fn make(args: &Args, checked: &Checked, drain: Option<u64>) -> anyhow
     let plan = Plan::new(old.as_ref().map(|old| &old.policy), &checked.policy);
     let mut ledger = Ledger::default();
     let clock = Clock::now();
-    let mut parts = carry(going_on, &checked.policy, clock);
-    if let (Some(seconds), Some(old)) = (drain, &old) {
-        let end = clock.boot.after(Duration::from_secs(seconds));
-        parts.extend(leaving(&old.policy, &checked.policy, clock, end));
-    }
+    let before = old.as_ref().map(|old| &old.policy);
+    let parts = drained(going_on, before, &checked.policy, drain.map(Duration::from_secs), clock);
     let circumstances = Circumstances { clock, drain: &parts, bypass: false };
     let card = Card::new(checked, clock.wall, None);
     let image = compile_for(&checked.policy, &circumstances, &mut ledger, 1, &card)?;

@@ -3,12 +3,15 @@
 use std::{
     fmt::{Arguments, Display},
     io::{self, ErrorKind, IsTerminal, Write},
+    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::span;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const WARN: Style = AnsiColor::Yellow.on_default().bold();
@@ -135,13 +138,9 @@ pub(super) fn ago(time: Timestamp) -> String {
     format!("{} ({} ago)", time.strftime("%F %TZ"), lasting(seconds.try_into().unwrap_or(0)))
 }
 
-/// A time in its two largest units, the second left out where it is 0: `3d 4h`, `12m 5s`, `1d`.
+/// Seconds in their two largest units, the second left out where it is 0: `3d 4h`, `12m 5s`, `1d`.
 pub(super) fn lasting(seconds: u64) -> String {
-    let units =
-        [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let largest = units.iter().position(|(number, _)| *number > 0).unwrap_or(3);
-    let parts = units.iter().skip(largest).take(2).filter(|(number, _)| *number > 0 || seconds == 0);
-    parts.map(|(number, unit)| format!("{number}{unit}")).collect::<Vec<_>>().join(" ")
+    span::short(Duration::from_secs(seconds))
 }
 
 /// A number of things.

@@ -21,7 +21,7 @@ use crate::{
     control::{Change, ChangeResult, Readiness},
     datapath::{Attached, BootTime, Datapath, DatapathError, InForce},
     host::{HostError, Network, Uncovered},
-    image::{Booking, Card, Enforces, Leaving},
+    image::{Booking, Card, Enforces, Leaving, drained},
     interface,
     policy::{
         self, Checked,
@@ -235,7 +235,9 @@ impl Enforcement {
         let provisional = term
             .zip(until)
             .map(|((kind, _), end)| Provisional::new(kind, checked.hash(), self.card.sha256.clone(), end));
-        let drain = tokio::task::block_in_place(|| self.drain_under(&checked.policy, drain));
+        let (going_on, old) = (self.drain.clone(), Some(&self.checked.policy));
+        let drain =
+            tokio::task::block_in_place(|| drained(going_on, old, &checked.policy, drain, Clock::now()));
         // On disk before it is in force, for a restart goes on with it.
         if !drain.is_empty() {
             match self.store.set_drain(&drain) {

@@ -1,28 +1,12 @@
 //! Looking after what ends by itself while the daemon lives: it ends in the kernel, and is told of here.
 
-use std::time::Duration;
-
 use super::{
     enforcement::Enforcement,
     put::{Term, swap},
 };
-use crate::{
-    clock::Clock,
-    image::{Leaving, carry, leaving},
-    policy::model::Policy,
-};
+use crate::clock::Clock;
 
 impl Enforcement {
-    /// What goes on of the drain under another policy; and, where it has one of its own, what that takes away.
-    pub(super) fn drain_under(&self, policy: &Policy, drain: Option<Duration>) -> Vec<Leaving> {
-        let clock = Clock::now();
-        let mut parts = carry(self.drain.clone(), policy, clock);
-        if let Some(time) = drain {
-            parts.extend(leaving(&self.checked.policy, policy, clock, clock.boot.after(time)));
-        }
-        parts
-    }
-
     /// Whether something of the policy in force ends by itself, so that [`Enforcement::look`] has something to see.
     pub(super) const fn is_to_end(&self) -> bool {
         !self.card.ends.is_empty() || !self.drain.is_empty()

@@ -92,7 +92,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             .with_context(|| format!("{} can't be watched", options.policy.display()))?,
         false => mpsc::channel(1).1,
     };
-    let tried = policy::hash(&options.policy).ok();
+    let tried = if options.watch { policy::hash(&options.policy).ok() } else { None };
     let (mut enforcement, events, listener) = Enforcement::start(&options).await?;
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);

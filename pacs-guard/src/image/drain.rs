@@ -1,6 +1,6 @@
 //! A drain: who loses a service by a change of policy, and keeps its connections for a while.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 use pacs_guard_common::verdict::Verdict;
@@ -89,6 +89,22 @@ pub fn leaving(old: &Policy, new: &Policy, clock: Clock, end: BootTime) -> Vec<L
         }
     }
     leaving
+}
+
+/// The drain under a new policy: what goes on of an earlier one, and, where the change has a drain of its own for so long,
+/// what the new policy takes away from the old.
+pub fn drained(
+    going_on: Vec<Leaving>,
+    old: Option<&Policy>,
+    new: &Policy,
+    time: Option<Duration>,
+    clock: Clock,
+) -> Vec<Leaving> {
+    let mut parts = carry(going_on, new, clock);
+    if let (Some(old), Some(time)) = (old, time) {
+        parts.extend(leaving(old, new, clock, clock.boot.after(time)));
+    }
+    parts
 }
 
 /// What goes on of a drain under another policy. Whoever that lets in has left the drain, and does not come back to it;

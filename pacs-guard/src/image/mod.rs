@@ -18,6 +18,6 @@ pub use card::{Card, Draining, Enforces, SegmentEnd};
 pub use compile::{Circumstances, CompileError, compile, compile_for};
 pub use contents::{Image, ImageAt};
 pub(crate) use contents::{card, protects_tcp};
-pub use drain::{Leaving, carry, leaving};
+pub use drain::{Leaving, carry, drained, leaving};
 pub use ledger::{Booking, Ledger, LedgerFull, Record};
 pub use reach::{Reach, Size};

@@ -8,7 +8,10 @@ use std::{
 
 use etherparse::PacketBuilder;
 use jiff::Timestamp;
-use pacs_guard_common::verdict::{Verdict, judge};
+use pacs_guard_common::{
+    packet::TCP,
+    verdict::{Verdict, judge},
+};
 use serde::Serialize;
 
 use crate::{
@@ -141,9 +144,6 @@ impl Step<'_> {
         Some((Explanation::new(judgement.packet, booking, self.policy), loses))
     }
 }
-
-/// IP protocol number of TCP.
-const TCP: u8 = 6;
 
 /// A packet of an established connection.
 fn segment(from: SocketAddr, to: SocketAddr) -> Option<Vec<u8>> {
