@@ -5,7 +5,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Certificate, Identity, Printable};
-use crate::state::{StateError, at, write_whole};
+use crate::state::{StateError, at, read_json, write_whole};
 
 /// Peers that are remembered. A policy has no more; of those that it no longer names, whoever sorts last goes.
 const MOST: usize = 8192;
@@ -115,11 +115,7 @@ impl Baselines {
     /// Where the file is there and can't be read: what it holds is not to be overwritten.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let path = folder.join("peers.json");
-        let peers = match fs::read(&path) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(why) => return Err(at(&path)(why)),
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from).map_err(at(&path))?,
-        };
+        let peers = read_json(&path)?.unwrap_or_default();
         Ok(Self { path, peers })
     }
 
@@ -263,7 +259,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("peers.json"), "{").unwrap();
+        std::fs::write(folder.path().join("peers.json"), "{").unwrap();
         let why = Baselines::open(folder.path()).unwrap_err();
         assert!(why.to_string().contains("peers.json"), "{why}");
     }

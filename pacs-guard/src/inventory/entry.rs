@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImportError, csv, dcmqrscp, orthanc};
 use crate::{
     policy,
-    state::{StateError, at, write_whole},
+    state::{StateError, at, read_json, write_whole},
 };
 
 /// The most bytes of a file that is imported.
@@ -140,12 +140,7 @@ impl Inventory {
     /// # Errors
     /// Where the file is there and can't be read.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        let path = folder.join("inventory.json");
-        match fs::read(&path) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(why) => Err(at(&path)(why)),
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from).map_err(at(&path)),
-        }
+        Ok(read_json(&folder.join("inventory.json"))?.unwrap_or_default())
     }
 
     /// Takes a file's peers, in place of what the same file held before.

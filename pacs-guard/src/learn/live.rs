@@ -1,6 +1,6 @@
 //! What the program has seen, and what was kept of it while it learnt: `learning.json` in the state folder.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::{Association, Sighting, Sightings};
 use crate::{
     datapath::{BootTime, DatapathError, Noted, Pins},
     seen::SeenRecord,
-    state::{StateError, at, write_whole},
+    state::{StateError, read_json, write_json},
 };
 
 /// A time of learning, and what was seen in it.
@@ -30,12 +30,7 @@ impl Learnt {
     /// # Errors
     /// Where the file is there and can't be read.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        let path = folder.join("learning.json");
-        match fs::read(&path) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(why) => Err(at(&path)(why)),
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from).map_err(at(&path)),
-        }
+        Ok(read_json(&folder.join("learning.json"))?.unwrap_or_default())
     }
 
     /// Writes it to a state folder, whole or not at all.
@@ -43,9 +38,7 @@ impl Learnt {
     /// # Errors
     /// Where the file can't be written.
     pub fn save(&self, folder: &Path) -> Result<(), StateError> {
-        let path = folder.join("learning.json");
-        let text = serde_json::to_vec(self).map_err(io::Error::from).map_err(at(&path))?;
-        write_whole(&path, &text)
+        write_json(&folder.join("learning.json"), self)
     }
 
     /// Adds what the kernel's maps hold now.

@@ -9,5 +9,5 @@ mod watch;
 pub use history::{Action, Entry};
 pub use provisional::{Kind, Provisional, boot};
 pub use store::{StateError, Store};
-pub(crate) use store::{at, write_whole};
+pub(crate) use store::{at, read_json, write_json, write_whole};
 pub use watch::{Watch, Watched};

@@ -156,8 +156,7 @@ impl Store {
                 done => done.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(at(path)),
             };
         };
-        let text = serde_json::to_vec(value).map_err(io::Error::from).map_err(at(path))?;
-        write_whole(path, &text)
+        write_json(path, value)
     }
 
     /// The watch over what the policy in force would drop; `None` where none was kept.
@@ -205,7 +204,8 @@ impl Store {
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+/// Reads a file of one value; `None` where there is none.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
     match fs::read(path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(why) => Err(at(path)(why)),
@@ -216,6 +216,12 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> 
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |why| StateError { path, why }
+}
+
+/// Writes a file of one value, whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
+    let text = serde_json::to_vec(value).map_err(io::Error::from).map_err(at(path))?;
+    write_whole(path, &text)
 }
 
 /// Writes beside the file, syncs, and renames: whoever reads it sees the old or the new one, and whole.
