@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -146,6 +147,62 @@ fn a_clock_that_jumps_a_year_moves_no_deadline() {
         assert!((off - years * YEAR).abs() < 86_400, "{at}");
         jump(0);
     }
+}
+
+/// A control group whose memory has a limit, of either version of them.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new(site: &Site, pid: u32, bytes: u64) -> Self {
+        let first = Path::new("/sys/fs/cgroup/memory");
+        let (root, limit) = if first.exists() {
+            (first, "memory.limit_in_bytes")
+        } else {
+            (Path::new("/sys/fs/cgroup"), "memory.max")
+        };
+        let group = Self(root.join(site.lab.dir().file_name().unwrap()));
+        fs::create_dir(&group.0).unwrap();
+        fs::write(group.0.join(limit), bytes.to_string()).unwrap();
+        fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        group
+    }
+
+    /// Processes that the kernel has killed in it.
+    fn kills(&self) -> u64 {
+        let text = ["memory.oom_control", "memory.events"].map(|name| fs::read_to_string(self.0.join(name)));
+        let text = text.into_iter().flatten().collect::<String>();
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // It stays where the daemon still lives, which the test then says anyway.
+        fs::remove_dir(&self.0).ok();
+    }
+}
+
+#[test]
+fn a_daemon_that_runs_out_of_memory_leaves_the_policy_in_force() {
+    let site = Site::new();
+    let _dicom = Listener::open(&site.pacs, DICOM);
+    let small = policy("enforce", &[&site.modality]);
+    let mut large = small.clone() + "  many:\n    services: [dicom]\n    sources:\n";
+    for host in 0..200_000_u32 {
+        writeln!(large, "      - {}", std::net::Ipv4Addr::from_bits(0x0a00_0000 + 2 * host)).unwrap();
+    }
+    let mut daemon = site.guard(&[]);
+    let group = MemoryGroup::new(&site, daemon.process().id(), 24 << 20);
+    site.write(&large);
+    daemon.process().signal("HUP").unwrap();
+    let status = daemon.process().wait().unwrap();
+    assert_eq!((status.signal(), group.kills()), (Some(9), 1), "{}", daemon.log());
+    assert_eq!(in_force(&site), hash_text(&small));
+    only_the_modality_gets_in(&site);
+    let link = site.link_id();
+    let _next = site.guard(&[]);
+    assert_eq!(site.link_id(), link, "the link is another one: there was a gap");
+    only_the_modality_gets_in(&site);
 }
 
 /// What an upgrade and a downgrade find: links that carry the program of a version with other maps.
