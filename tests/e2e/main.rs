@@ -4,6 +4,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod mounts;
 mod site;
 mod status;
 mod tmux;
@@ -24,6 +25,7 @@ mod faults;
 mod file_watch;
 mod fit;
 mod frames;
+mod journal;
 mod layers;
 mod learn;
 mod life;

@@ -19,6 +19,7 @@ mod inventory;
 mod layer;
 mod learn;
 mod live;
+mod log;
 mod peers;
 mod plan;
 mod ready;

@@ -3,8 +3,7 @@
 use super::{
     Exit,
     args::{Args, Restore},
-    run::start_log,
-    terminal,
+    log, terminal,
 };
 use crate::{
     daemon::{self, Options, StartError},
@@ -13,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &Args, verb: &Restore) -> anyhow::Result<Exit> {
-    start_log()?;
+    log::start()?;
     let options = Options {
         // Not looked at: what was in force comes from the state folder.
         policy: Default::default(),

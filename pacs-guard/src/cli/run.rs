@@ -1,13 +1,11 @@
 //! `run`: the daemon, in the foreground.
 
-use anyhow::Context;
 use clap::{CommandFactory, error::ErrorKind};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
     Exit,
     args::{Args, Run},
-    status, terminal,
+    log, status, terminal,
 };
 use crate::{
     daemon::{self, Options, StartError},
@@ -17,7 +15,7 @@ use crate::{
 
 pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
     refuse_what_strangers_reach(verb);
-    start_log()?;
+    log::start()?;
     let pins = args.pins()?;
     let options = Options {
         policy: verb.file.policy.clone(),
@@ -83,24 +81,4 @@ fn refuse_what_strangers_reach(verb: &Run) {
         );
         Args::command().error(ErrorKind::ArgumentConflict, what).exit()
     }
-}
-
-/// To standard error; under systemd the journal adds the time.
-pub(super) fn start_log() -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_env_var("PACS_GUARD_LOG")
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .context("PACS_GUARD_LOG")?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal::stderr_has_colour())
-        .with_target(false);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().init();
-    } else {
-        log.init();
-    }
-    Ok(())
 }

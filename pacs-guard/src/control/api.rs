@@ -37,6 +37,9 @@ pub struct DaemonStatus {
     /// What came of changes since it started.
     #[serde(default)]
     pub tally: Tally,
+    /// Events that made no entry in the journal since it started; `None` where it writes none there.
+    #[serde(default)]
+    pub journal_left_out: Option<u64>,
 }
 
 /// A change of what is in force.

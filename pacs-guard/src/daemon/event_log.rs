@@ -41,6 +41,11 @@ impl EventLog {
         self.listeners.send(event).ok();
     }
 
+    /// Events that made no entry in the journal; `None` where nothing writes there.
+    pub(super) fn left_out_of_the_journal(&self) -> Option<u64> {
+        self.journal.as_ref().map(Journal::left_out)
+    }
+
     /// The kept events, and the ones to come from here on.
     pub(super) fn open(&self) -> EventFeed {
         EventFeed { kept: self.kept.iter().cloned().collect(), coming: self.listeners.subscribe() }

@@ -4,7 +4,7 @@ use std::{
     fmt::{Display, Write},
     io,
     os::unix::net::UnixDatagram,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -17,32 +17,37 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// must not cost the daemon's own words.
 const BUDGET: u32 = 100;
 
-/// A connection to journald.
+/// The way to journald. Each entry goes to whoever listens by then: a journald that starts anew is another listener.
 #[derive(Debug)]
 pub(super) struct Journal {
     socket: UnixDatagram,
+    path: PathBuf,
     /// The second that is budgeted, and what it has had.
     second: (Instant, u32),
     /// Events that made no entry since the last entry.
     left_out: u64,
+    /// Events that made none at all.
+    all_left_out: u64,
 }
 
 impl Journal {
-    /// Connects to journald where systemd runs the daemon; `None` elsewhere. Enforcement never depends on it.
+    /// Opens it where systemd runs the daemon; `None` elsewhere. Enforcement never depends on it.
     pub(super) fn of_the_service() -> Option<Self> {
         std::env::var_os("JOURNAL_STREAM")?;
         let journal = Self::at(Path::new(SOCKET));
-        journal
-            .inspect_err(|why| tracing::warn!("refused packets are not in the journal: {SOCKET}: {why}"))
-            .ok()
+        journal.inspect_err(|why| tracing::warn!("refused packets are not in the journal: {why}")).ok()
     }
 
     fn at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
         // The daemon waits for no reader of its log.
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, second: (Instant::now(), 0), left_out: 0 })
+        Ok(Self { socket, path: path.to_owned(), second: (Instant::now(), 0), left_out: 0, all_left_out: 0 })
+    }
+
+    /// Events that made no entry since the daemon started.
+    pub(super) const fn left_out(&self) -> u64 {
+        self.all_left_out
     }
 
     /// Writes an entry, or counts that there is none.
@@ -50,11 +55,13 @@ impl Journal {
         if self.second.0.elapsed() >= Duration::from_secs(1) {
             self.second = (Instant::now(), 0);
         }
-        if self.second.1 < BUDGET && self.socket.send(entry(event, self.left_out).as_bytes()).is_ok() {
+        let send = |left_out| self.socket.send_to(entry(event, left_out).as_bytes(), &self.path);
+        if self.second.1 < BUDGET && send(self.left_out).is_ok() {
             self.second.1 += 1;
             self.left_out = 0;
         } else {
             self.left_out += 1;
+            self.all_left_out += 1;
         }
     }
 }
@@ -147,6 +154,12 @@ mod tests {
         assert!(heard(&journald).unwrap().ends_with("PACS_GUARD_LEFT_OUT=3\n"));
         drop(journald);
         journal.record(&event());
-        assert_eq!(journal.left_out, 1);
+        // A journald that starts anew makes the socket anew.
+        std::fs::remove_file(&path).unwrap();
+        journal.record(&event());
+        let journald = UnixDatagram::bind(&path).unwrap();
+        journal.record(&event());
+        assert!(heard(&journald).unwrap().ends_with("PACS_GUARD_LEFT_OUT=2\n"));
+        assert_eq!(journal.left_out(), 5);
     }
 }

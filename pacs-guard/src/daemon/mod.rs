@@ -131,7 +131,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             }
             Some(request) = requests.recv() => match request {
                 // An asker that is gone needs no answer.
-                Request::Status(reply) => { reply.send(daemon.status(&enforcement)).ok(); }
+                Request::Status(reply) => { reply.send(daemon.status(&enforcement, &event_log)).ok(); }
                 Request::Reach(reply) => { reply.send(Reach::of(enforcement.policy())).ok(); }
                 Request::Change(change, reply) => {
                     reply.send(daemon.change(&mut enforcement, change, &peers).await).ok();
@@ -253,7 +253,7 @@ impl Daemon {
         }
     }
 
-    fn status(&self, enforcement: &Enforcement) -> DaemonStatus {
+    fn status(&self, enforcement: &Enforcement, events: &EventLog) -> DaemonStatus {
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -264,6 +264,7 @@ impl Daemon {
             peers: self.peers.iter().cloned().collect(),
             learning_until: self.learning.until(),
             tally: self.tally.clone(),
+            journal_left_out: events.left_out_of_the_journal(),
         }
     }
 

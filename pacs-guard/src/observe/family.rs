@@ -228,6 +228,13 @@ pub(super) const FAMILIES: &[Family] = &[
         |scrape| of_daemon(scrape, |daemon| one(Some(u64::from(daemon.file_differs.unwrap_or(true))))),
     ),
     counter(
+        "pacs_guard_journal_left_out_total",
+        &[],
+        "Events without an entry in the journal: over its budget of 100 a second, or journald did not take them. Absent \
+         where systemd does not run the daemon.",
+        |scrape| of_daemon(scrape, |daemon| one(daemon.journal_left_out)),
+    ),
+    counter(
         "pacs_guard_policy_changes_total",
         &["change", "result"],
         "Changes since the daemon started, such as `reload`, by their result: `loaded`, `invalid` or `failed`. \
