@@ -40,6 +40,7 @@ mod reload;
 mod resets;
 mod restore;
 mod seen;
+mod syslog;
 mod top;
 mod traffic;
 mod unit;

@@ -24,6 +24,8 @@ const PEERS: &[(&str, &str)] = &[
     ("xdp-filter", "xdp-tools"),
     ("promtool", "prometheus"),
     ("systemd-analyze", "systemd"),
+    ("rsyslogd", "rsyslog"),
+    ("logger", "bsdutils"),
     ("tmux", "tmux"),
     ("curl", "curl"),
     ("openssl", "openssl"),
