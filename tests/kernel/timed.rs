@@ -196,10 +196,8 @@ fn only_connections_that_are_there_drain() {
     }
 }
 
-/// The clock that ends it is the kernel's own: no verdict comes too early or too late.
-#[test]
-fn the_kernel_ends_it_to_the_moment() {
-    let end = BootTime::now().after(Duration::from_millis(1500));
+/// Asks for one verdict after another until the peer's time is over; how many came before that.
+fn verdicts_until(end: BootTime) -> u32 {
     let text = ENDING.replace("2100-01-02", "2100-01-01");
     let mut timed = Timed::new(&text, boot_at("2100-01-01T00:00:00Z", end), None);
     let frame = segment(PEER4, 104, 0x10);
@@ -216,5 +214,14 @@ fn the_kernel_ends_it_to_the_moment() {
             late += 1;
         }
     }
-    assert!(early > 10, "the end was over before the test began");
+    early
+}
+
+/// The clock that ends it is the kernel's own: no verdict comes too early or too late.
+#[test]
+fn the_kernel_ends_it_to_the_moment() {
+    // A busy machine may take seconds to load the program.
+    let mut spans = [1500, 6000, 24_000].map(Duration::from_millis).into_iter();
+    let seen = spans.any(|span| verdicts_until(BootTime::now().after(span)) > 10);
+    assert!(seen, "each end was over before the test began");
 }
