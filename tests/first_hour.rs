@@ -42,7 +42,7 @@ fn steps() -> Vec<Step> {
             steps.push(Step::Policy(policy.to_owned()));
             continue;
         }
-        for command in block.strip_prefix('\n').unwrap().split("$ ").skip(1) {
+        for command in block.strip_prefix("console\n").unwrap().split("$ ").skip(1) {
             let (line, shown) = command.split_once('\n').unwrap();
             let shown = shown.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
             steps.push(Step::Command(line.to_owned(), shown));

@@ -39,15 +39,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         "A NUL byte ends a text for some programs and not for others, so that they read two different policies. It \
          is often the mark of a file that was not written to its end."),
     file("PG0007", "/etc/pacs-guard/policies.d/10-ct.yaml", || Fault::LeadsOut,
-        "cp /srv/shared/ct.yaml /etc/pacs-guard/policies.d/10-ct.yaml",
+        "cp --remove-destination /srv/shared/ct.yaml /etc/pacs-guard/policies.d/10-ct.yaml",
         "A symlink in a folder of policy files may lead to a file of the same folder only, by a relative path. \
          Otherwise write access elsewhere would be enough to change the policy."),
     file("PG0008", "/etc/pacs-guard", || Fault::EmptyFolder,
-        "cp policies/audit-first.yaml /etc/pacs-guard/policy.yaml",
+        "cp /usr/share/doc/pacs-guard/examples/policies/audit-first.yaml /etc/pacs-guard/policy.yaml",
         "A folder stands for all its files with a name that ends in `.yaml` and does not begin with a dot. Without \
          any there is no policy, which is never the same as a policy that admits nobody."),
     file("PG0009", "/etc/pacs-guard/policies.d", || Fault::NotAFolder,
-        "mkdir /etc/pacs-guard/policies.d",
+        "mv /etc/pacs-guard/policies.d /etc/pacs-guard/not-a-folder   # and make the folder, where parts are to lie in it",
         "`policies.d` beside a policy file is a folder with more parts of the policy. Something else has that name."),
 
     piece("PG0101", "name: st-elsewhere", "name: st: elsewhere",

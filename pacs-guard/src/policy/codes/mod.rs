@@ -188,10 +188,12 @@ pub fn markdown() -> String {
     );
     for entry in all() {
         let Explained { code, kind, meaning, wrong, right, .. } = entry.explain();
+        let command = matches!(entry.example, Example::File { .. }) && !right.starts_with("sources:");
+        let language = if command { "sh" } else { "yaml" };
         // Writing to a string can't fail.
         let _ = write!(
             page,
-            "\n## {code}, {kind}\n\n{meaning}\n\n```text\n{wrong}\n```\n\nRight:\n\n```\n{right}\n```\n"
+            "\n## {code}, {kind}\n\n{meaning}\n\n```text\n{wrong}\n```\n\nRight:\n\n```{language}\n{right}\n```\n"
         );
     }
     page
