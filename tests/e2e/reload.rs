@@ -240,4 +240,17 @@ fn what_lost_its_guard_gets_it_back() {
     assert_guarded();
     let done = site.ask(&["reload"]);
     assert!(done.success() && done.stderr.is_empty(), "{}", done.text());
+
+    // What is left of the card that went is told until it is forgotten.
+    let status = site.status();
+    let lost: Vec<_> =
+        status["interfaces"].as_array().unwrap().iter().filter(|one| one["attached"] == false).collect();
+    assert_eq!(lost.len(), 1, "{status}");
+    let name = format!("index-{}", lost[0]["index"]);
+    let done = site.ask(&["check-nagios"]);
+    assert!(done.status.code() == Some(2) && done.stdout.contains(&name), "{}", done.text());
+    assert!(site.ask(&["detach", &name]).success());
+    assert!(!site.ask(&["detach", &name]).success());
+    assert_eq!(site.ask(&["check-nagios"]).status.code(), Some(0));
+    assert_guarded();
 }

@@ -359,7 +359,8 @@ fn refusal(text: &str) -> Result<String, String> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Detach {
-    /// Interfaces; without one, every interface of this network namespace, and the counters end too
+    /// Interfaces, or `index-2` as `status` names one that is gone; without any, every interface of this network
+    /// namespace, and the counters end too
     #[arg(value_name = "INTERFACE")]
     pub(super) interfaces: Vec<String>,
 }

@@ -8,10 +8,7 @@ use super::{
     block_on,
     terminal::{self, println},
 };
-use crate::{
-    datapath,
-    interface::{self, Interface},
-};
+use crate::{datapath, interface};
 
 pub(super) fn run(args: &Args, verb: &Detach) -> anyhow::Result<Exit> {
     let pins = args.pins()?;
@@ -19,20 +16,26 @@ pub(super) fn run(args: &Args, verb: &Detach) -> anyhow::Result<Exit> {
     let detached = if verb.interfaces.is_empty() {
         datapath::detach(&pins)?
     } else {
+        let links = pins.links()?;
+        let gone =
+            |name: &str| name.strip_prefix("index-")?.parse().ok().filter(|index| links.contains(index));
+        let index = |name: &String| match interface::find(&known, name) {
+            Ok(interface) => Ok(interface.index),
+            Err(unknown) => gone(name).ok_or(unknown),
+        };
         // All names are looked up before the first link ends.
-        let wanted: Vec<&Interface> =
-            verb.interfaces.iter().map(|name| interface::find(&known, name)).collect::<Result<_, _>>()?;
+        let wanted: Vec<u32> = verb.interfaces.iter().map(index).collect::<Result<_, _>>()?;
         let mut detached = Vec::new();
-        for interface in wanted {
-            if pins.unlink(interface.index)? {
-                detached.push(interface.index);
+        for index in wanted {
+            if pins.unlink(index)? {
+                detached.push(index);
             }
         }
         detached
     };
     let name = |index: u32| {
         let found = known.iter().find(|interface| interface.index == index);
-        found.map_or_else(|| format!("interface {index}, which is gone"), |interface| interface.name.clone())
+        found.map_or_else(|| format!("index-{index}, which is gone"), |interface| interface.name.clone())
     };
     let names: Vec<String> = detached.into_iter().map(name).collect();
     if args.json {

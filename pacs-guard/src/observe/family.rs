@@ -135,7 +135,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "1 where the program is on the interface, 0 where it was and is no more.",
         |scrape| {
             let guarded = scrape.reading.interfaces.iter();
-            guarded.map(|found| row([label(&found.name, found.index)], u64::from(found.attached))).collect()
+            guarded.map(|found| row([&found.name], u64::from(found.attached))).collect()
         },
     ),
     gauge(
@@ -145,7 +145,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |scrape| {
             let guarded = scrape.reading.interfaces.iter().filter(|found| found.attached);
             let mode = |mode: Option<XdpMode>| mode.map_or("none", XdpMode::name).to_owned();
-            guarded.map(|found| row([label(&found.name, found.index), mode(found.mode)], 1)).collect()
+            guarded.map(|found| row([found.name.clone(), mode(found.mode)], 1)).collect()
         },
     ),
     gauge(
@@ -370,9 +370,4 @@ fn of_peers(scrape: &Scrape, read: impl Fn(&Standing) -> Vec<Row>) -> Vec<Row> {
 
 fn when(peer: &Standing, time: Option<Timestamp>) -> Vec<Row> {
     time.map(|time| real([&peer.peer], time.as_duration().as_secs_f64())).into_iter().collect()
-}
-
-/// An interface's name; two that are gone are still two.
-fn label(name: &str, index: u32) -> String {
-    if name == "(gone)" { format!("index-{index}") } else { name.to_owned() }
 }

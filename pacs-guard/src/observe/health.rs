@@ -58,10 +58,7 @@ pub fn health(scrape: &Scrape) -> Vec<Finding> {
     }
     for guarded in &reading.interfaces {
         if !guarded.attached {
-            find(
-                Level::Critical,
-                format!("{} (index {}) is not guarded any more", guarded.name, guarded.index),
-            );
+            find(Level::Critical, format!("{} is not guarded any more", guarded.name));
         } else if guarded.mode == Some(XdpMode::Generic) {
             find(Level::Warning, format!("{} runs in generic mode, which is slow", guarded.name));
         }

@@ -69,7 +69,7 @@ impl State {
 /// An interface with a pinned link.
 #[derive(Clone, Debug, Serialize)]
 pub struct Guarded {
-    /// Its name; `(gone)` where it is no more.
+    /// Its name; such as `index-2` where it is no more, by which `detach` knows it.
     pub name: String,
     /// Its index.
     pub index: u32,
@@ -163,7 +163,7 @@ fn guarded(pins: &Pins, network: &Network) -> Result<Vec<Guarded>, DatapathError
         let found = network.interface(index);
         let program = linked_program(pins, index)?;
         guarded.push(Guarded {
-            name: found.map_or_else(|| "(gone)".to_owned(), |interface| interface.name.clone()),
+            name: found.map_or_else(|| format!("index-{index}"), |interface| interface.name.clone()),
             index,
             mode: found.and_then(|interface| interface.xdp_mode),
             attached: found.is_some_and(|interface| program.is_some() && interface.xdp_program == program),
