@@ -1,4 +1,5 @@
-//! The Debian package in a clean Debian that systemd itself has booted: `cargo xtask package --check` runs this.
+//! Both packages in a clean Debian that systemd itself has booted: `cargo xtask package --check` runs this. The RPM goes
+//! in by `rpm` itself, with its own database: Debian's packages can't answer for what it requires, hence `--nodeps`.
 
 use std::{
     env, fs,
@@ -52,7 +53,7 @@ impl Debian {
         let mut cgroups = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
         let cgroups =
             cgroups.find(|words| words[2] == "cgroup2").expect("no cgroup2 is mounted")[1].to_owned();
-        let cgroup = Path::new(&cgroups).join(format!("pacs-guard-test-{}", std::process::id()));
+        let cgroup = Path::new(&cgroups).join(site.pacs.netns());
         fs::create_dir_all(&cgroup).unwrap();
         let mut command = site.pacs.command("sh");
         let line = format!(
@@ -131,24 +132,82 @@ fn from_environment(name: &str) -> PathBuf {
     env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask package --check`")).into()
 }
 
+/// How a family of distributions takes a package, upgrades and loses it.
+struct Manager {
+    /// How its files end.
+    ending: &'static str,
+    install: &'static str,
+    upgrade: &'static str,
+    /// Says the version and the revision.
+    query: &'static str,
+    /// Says nothing where each file is as the package has it.
+    verify: &'static str,
+    remove: &'static str,
+    /// Takes what removing leaves.
+    purge: &'static str,
+}
+
+const DPKG: Manager = Manager {
+    ending: "deb",
+    install: "dpkg --install /root/first.deb",
+    upgrade: "dpkg --install /root/second.deb",
+    query: "dpkg-query --showformat '${Version}' --show pacs-guard",
+    verify: "dpkg --verify pacs-guard",
+    remove: "dpkg --remove pacs-guard",
+    purge: "dpkg --purge pacs-guard",
+};
+
+const RPM: Manager = Manager {
+    ending: "rpm",
+    install: "rpm --dbpath /var/lib/rpm --install --nodeps /root/first.rpm",
+    upgrade: "rpm --dbpath /var/lib/rpm --upgrade --nodeps /root/second.rpm",
+    query: "rpm --dbpath /var/lib/rpm --query --queryformat '%{VERSION}-%{RELEASE}' pacs-guard",
+    verify: "rpm --dbpath /var/lib/rpm --verify --nodeps pacs-guard",
+    remove: "rpm --dbpath /var/lib/rpm --erase pacs-guard",
+    // An RPM has no word for it.
+    purge: "rm -rf /etc/pacs-guard /var/lib/pacs-guard",
+};
+
 #[test]
 #[ignore = "needs packages and a clean Debian: `cargo xtask package --check`"]
-fn package_is_installed_run_upgraded_removed_and_purged() {
+fn package_for_debian_is_installed_run_upgraded_removed_and_purged() {
+    live(&DPKG);
+}
+
+#[test]
+#[ignore = "needs packages and a clean Debian: `cargo xtask package --check`"]
+fn package_for_rpm_is_installed_run_upgraded_and_erased() {
+    live(&RPM);
+}
+
+fn live(manager: &Manager) {
     let site = Site::new();
     let root = site.pacs.dir().join("root");
     let mut copy = Command::new("cp");
     copy.args(["--archive", "--reflink=auto"]).arg(from_environment("PACS_GUARD_DEBIAN")).arg(&root);
     assert!(lab::run(copy, PATIENCE * 6).unwrap().success());
-    fs::copy(from_environment("PACS_GUARD_DEB"), root.join("root/first.deb")).unwrap();
-    fs::copy(from_environment("PACS_GUARD_UPGRADE"), root.join("root/second.deb")).unwrap();
+    let packages = from_environment("PACS_GUARD_PACKAGES");
+    for which in ["first", "second"] {
+        let name = format!("{which}.{}", manager.ending);
+        fs::copy(packages.join(&name), root.join("root").join(name)).unwrap();
+    }
+
+    // As an image is made: where no systemd runs.
+    for line in [manager.install, manager.verify, manager.remove, manager.purge] {
+        let mut command = Command::new("chroot");
+        command.arg(&root).args(["sh", "-ec", line]);
+        let done = lab::run(command, PATIENCE * 3).unwrap();
+        assert!(done.success(), "`{line}` in an image: {}", done.text());
+    }
     let debian = Debian::boot(&site, &root);
 
     // Installed: it says what comes next, and does nothing.
-    let words = debian.sh("dpkg -i /root/first.deb");
+    let words = debian.sh(manager.install);
     assert!(
         words.contains("nothing is enabled or refused") && words.contains("pacs-guard doctor"),
         "{words}"
     );
+    assert_eq!(debian.sh(manager.verify), "");
     assert_eq!(debian.run("systemctl is-enabled pacs-guard").stdout, "disabled\n");
     assert_eq!(debian.run("systemctl is-active pacs-guard").stdout, "inactive\n");
     assert_eq!(debian.run("pacs-guard status").status.code(), Some(4));
@@ -194,7 +253,7 @@ fn package_is_installed_run_upgraded_removed_and_purged() {
                 wait_for("the frames to be counted", PATIENCE, || Ok(debian.refused() == all)).unwrap();
             }
         });
-        let words = debian.sh("dpkg -i /root/second.deb");
+        let words = debian.sh(manager.upgrade);
         assert!(!words.contains("What comes next"), "{words}");
         upgrading.store(false, Ordering::SeqCst);
     });
@@ -203,7 +262,8 @@ fn package_is_installed_run_upgraded_removed_and_purged() {
     assert_eq!(debian.refused(), before + sent, "a frame went unjudged");
     assert_ne!(debian.sh("systemctl show -P MainPID pacs-guard"), pid, "the old daemon runs on");
     assert!(debian.sh("journalctl -u pacs-guard --no-pager").contains("adopted without a gap"));
-    assert!(debian.sh("dpkg -s pacs-guard").contains("Version: 0.1.0-2"));
+    assert_eq!(debian.sh(manager.query), concat!(env!("CARGO_PKG_VERSION"), "-2"));
+    assert_eq!(debian.sh(manager.verify), "");
     println!("upgraded under {sent} frames of a stranger, each of them counted");
 
     // As after a boot: nothing pinned, then the early unit, then the daemon.
@@ -236,7 +296,7 @@ fn package_is_installed_run_upgraded_removed_and_purged() {
     .unwrap();
 
     // Removed: enforcement stays, and that is said.
-    let words = debian.sh("dpkg -r pacs-guard");
+    let words = debian.sh(manager.remove);
     assert!(words.contains("STAYS IN FORCE") && words.contains("rm -r /sys/fs/bpf/pacs-guard"), "{words}");
     assert!(debian.run("ls -l /proc/[0-9]*/exe | grep bin/pacs-guard").stdout.is_empty());
     assert!(is_met_with_silence(&site.stranger, site.pacs.addr4(), DICOM));
@@ -245,7 +305,7 @@ fn package_is_installed_run_upgraded_removed_and_purged() {
     connects(&site.stranger, site.pacs.addr4(), DICOM);
 
     // Purged: nothing of it is left.
-    debian.sh("dpkg -P pacs-guard");
+    debian.sh(manager.purge);
     let left = debian.sh("find / -xdev -name '*pacs-guard*' -not -path '/proc/*' -not -path '/root/*' -not -path '/var/lib/dpkg/*'");
     let left: Vec<&str> =
         left.lines().filter(|line| !line.contains("/var/log/") && !line.contains("/run/")).collect();

@@ -56,7 +56,7 @@ enum Command {
     },
     /// A Debian package and an RPM in target/package
     Package {
-        /// Try them too: lintian, and a clean Debian that takes, upgrades and loses one (needs root and debootstrap)
+        /// Try them too: lintian, and a clean Debian that takes, upgrades and loses both (needs root and debootstrap)
         #[arg(long)]
         check: bool,
     },

@@ -37,9 +37,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     println!("== RPM");
     let rpm =
         folder.join(format!("pacs-guard-{}-1.{}.rpm", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH));
-    let mut generate =
-        shell::cargo(&["generate-rpm", "--package", "pacs-guard", "--auto-req", "builtin", "--output"]);
-    shell::run(generate.arg(&rpm).arg("--target-dir").arg(shell::target_dir()))?;
+    shell::run(&mut generate_rpm(&rpm, "1"))?;
     if check {
         self::check(&folder, &deb, &rpm)?;
     }
@@ -63,10 +61,18 @@ fn cargo_deb(output: &Path, revision: &str) -> Command {
     deb
 }
 
-/// lintian and rpm read them; a clean Debian takes, upgrades and loses the first one, over a running enforcement.
+fn generate_rpm(output: &Path, release: &str) -> Command {
+    let mut rpm =
+        shell::cargo(&["generate-rpm", "--package", "pacs-guard", "--auto-req", "builtin", "--set-metadata"]);
+    rpm.arg(format!("release = \"{release}\"")).arg("--output").arg(output);
+    rpm.arg("--target-dir").arg(shell::target_dir());
+    rpm
+}
+
+/// lintian reads the first one; a clean Debian takes, upgrades and loses each of them, over a running enforcement.
 fn check(folder: &Path, deb: &Path, rpm: &Path) -> Result<()> {
     ensure!(lab::is_root(), "a clean Debian is set up and entered, and that needs root");
-    for tool in ["lintian", "rpm", "debootstrap"] {
+    for tool in ["lintian", "debootstrap"] {
         ensure!(shell::find(tool).is_some(), "{tool} is missing: `apt-get install {tool}`");
     }
     println!("== completions");
@@ -80,17 +86,14 @@ fn check(folder: &Path, deb: &Path, rpm: &Path) -> Result<()> {
     }
     println!("== lintian");
     shell::run(Command::new("lintian").args(["--fail-on", "error,warning,info", "--display-info"]).arg(deb))?;
-    println!("== rpm");
-    let root = folder.join("rpm-root");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
-    let mut install = Command::new("rpm");
-    shell::run(install.arg("--root").arg(&root).args(["--install", "--nodeps", "--noscripts"]).arg(rpm))?;
-    shell::run(Command::new(root.join("usr/bin/pacs-guard")).arg("--version"))?;
     println!("== a clean Debian");
-    let upgrade = folder.join("upgrade.deb");
-    shell::run(&mut cargo_deb(&upgrade, "2"))?;
+    let trial = folder.join("trial");
+    fs::create_dir_all(&trial)?;
+    for (package, name) in [(deb, "first.deb"), (rpm, "first.rpm")] {
+        fs::copy(package, trial.join(name))?;
+    }
+    shell::run(&mut cargo_deb(&trial.join("second.deb"), "2"))?;
+    shell::run(&mut generate_rpm(&trial.join("second.rpm"), "2"))?;
     let root = clean_debian(folder)?;
     let mut tests = shell::cargo(&[
         "test",
@@ -103,20 +106,22 @@ fn check(folder: &Path, deb: &Path, rpm: &Path) -> Result<()> {
         "--nocapture",
         "package",
     ]);
-    tests.env("PACS_GUARD_DEBIAN", root).env("PACS_GUARD_DEB", deb).env("PACS_GUARD_UPGRADE", upgrade);
-    shell::run(&mut tests)
+    shell::run(tests.env("PACS_GUARD_DEBIAN", root).env("PACS_GUARD_PACKAGES", trial))
 }
 
-/// An unpacked Debian with systemd's tools, made once. Each test works on a copy.
+/// An unpacked Debian with systemd's tools and rpm, made once. Each test works on a copy.
 fn clean_debian(folder: &Path) -> Result<PathBuf> {
     let root = folder.join("debian");
-    if !root.join("usr/bin/dpkg").exists() {
+    if !root.join("usr/bin/rpm").exists() {
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
         ensure!(
             shell::find("debootstrap").is_some(),
             "debootstrap is missing: `apt-get install debootstrap`"
         );
         let mut debootstrap = Command::new("debootstrap");
-        debootstrap.args(["--variant=minbase", "--include=systemd,systemd-sysv,iproute2", "bookworm"]);
+        debootstrap.args(["--variant=minbase", "--include=systemd,systemd-sysv,iproute2,rpm", "bookworm"]);
         shell::run(debootstrap.arg(&root))?;
     }
     Ok(root)
