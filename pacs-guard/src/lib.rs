@@ -11,6 +11,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod credential;
 pub mod daemon;
 pub mod datapath;
 pub mod doctor;

@@ -45,4 +45,5 @@ mod top;
 mod traffic;
 mod unit;
 mod web;
+mod web_tls;
 mod xdp_mode;

@@ -15,7 +15,6 @@ use pacs_guard_common::verdict::Reason;
 use crate::{
     datapath::{DatapathError, Pins, XdpChoice},
     observe::MetricsAddress,
-    web,
 };
 
 use change::seconds;
@@ -196,9 +195,23 @@ pub(super) struct Run {
     #[arg(long, env = "PACS_GUARD_METRICS_BEYOND_LOOPBACK")]
     pub(super) metrics_beyond_loopback: bool,
 
-    /// Serve a status page for a browser, read-only, at this loopback address and port, such as 127.0.0.1:9105
-    #[arg(long, env = "PACS_GUARD_WEB", value_parser = web::loopback, value_name = "ADDRESS:PORT")]
+    /// Serve a status page for a browser, read-only, at this address and port, such as 127.0.0.1:9105; one that other
+    /// hosts reach needs TLS and a token, by the three options below
+    #[arg(long, env = "PACS_GUARD_WEB", value_parser = socket_address, value_name = "ADDRESS:PORT")]
     pub(super) web: Option<SocketAddr>,
+
+    /// Certificate of the status page and its chain, in PEM; read again by `reload`, as are the two below
+    #[arg(long, env = "PACS_GUARD_WEB_CERT", value_name = "FILE", requires = "web")]
+    pub(super) web_cert: Option<PathBuf>,
+
+    /// Key of that certificate, in PEM; its mode must keep others from reading it
+    #[arg(long, env = "PACS_GUARD_WEB_KEY", value_name = "FILE", requires = "web")]
+    pub(super) web_key: Option<PathBuf>,
+
+    /// File that holds the token that the status page asks for, 32 characters or more, made by `openssl rand -hex 32`;
+    /// its mode must keep others from reading it
+    #[arg(long, env = "PACS_GUARD_WEB_TOKEN_FILE", value_name = "FILE", requires = "web")]
+    pub(super) web_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -337,6 +350,10 @@ pub(super) struct Bench {
 
     #[command(flatten)]
     pub(super) file: PolicyFile,
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9105".to_owned())
 }
 
 /// A network, or one address.

@@ -11,10 +11,12 @@ use crate::{
     daemon::{self, Options, StartError},
     datapath::{LogLevel, Pins},
     observe::MetricsAddress,
+    web::Place,
 };
 
 pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
     refuse_what_strangers_reach(verb);
+    let web = place(verb);
     log::start()?;
     let pins = args.pins()?;
     let options = Options {
@@ -27,7 +29,7 @@ pub(super) fn run(args: &Args, verb: &Run) -> anyhow::Result<Exit> {
         watch: verb.watch,
         detach: verb.detach,
         metrics: verb.metrics,
-        web: verb.web,
+        web,
         last_good: false,
         program_log: if verb.program_log { LogLevel::Debug } else { LogLevel::Off },
     };
@@ -81,4 +83,11 @@ fn refuse_what_strangers_reach(verb: &Run) {
         );
         Args::command().error(ErrorKind::ArgumentConflict, what).exit()
     }
+}
+
+/// Where the status page is served; a wrong command line, as above.
+fn place(verb: &Run) -> Option<Place> {
+    let (certificate, key, token) = (&verb.web_cert, &verb.web_key, &verb.web_token_file);
+    let place = Place::new(verb.web?, certificate.clone(), key.clone(), token.clone());
+    Some(place.unwrap_or_else(|what| Args::command().error(ErrorKind::MissingRequiredArgument, what).exit()))
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     control::{ChangeResult, Client, ClientError, DaemonStatus},
     datapath::{BootTime, Outline, Pins, XdpMode},
-    echo::Printable,
+    echo::{EXPIRY_WARNING_DAYS, Printable},
     host::Uncovered,
     image::{Card, Draining, SegmentEnd},
     observe::{Guarded, Reading, State, Totals},
@@ -208,6 +208,17 @@ fn print_daemon(daemon: &DaemonStatus, line: impl Fn(&str, String)) {
     }
     if let Some(until) = daemon.learning_until {
         line("learning", format!("AE titles are noted until {}", until.strftime("%F %TZ")));
+    }
+    if let Some(web) = &daemon.web {
+        line("page", web.url.clone());
+        if let Some(end) = web.certificate_expires {
+            let text = format!("certificate until {}", end.strftime("%F %TZ"));
+            let soon = web.certificate_days(Timestamp::now()).is_some_and(|days| days < EXPIRY_WARNING_DAYS);
+            line("", if soon { styled(WARN, text) } else { text });
+        }
+        if web.refused_tokens > 0 {
+            line("", styled(WARN, format!("tokens refused: {}", thousands(web.refused_tokens))));
+        }
     }
     for peer in &daemon.peers {
         for text in super::peers::status_lines(peer) {

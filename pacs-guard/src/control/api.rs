@@ -12,6 +12,7 @@ use crate::{
     echo::Standing,
     image::{Booking, Draining, Enforces},
     observe::Tally,
+    web,
 };
 
 /// What only a running daemon knows.
@@ -40,6 +41,9 @@ pub struct DaemonStatus {
     /// Events that made no entry in the journal since it started; `None` where it writes none there.
     #[serde(default)]
     pub journal_left_out: Option<u64>,
+    /// How the status page stands, where it is served.
+    #[serde(default)]
+    pub web: Option<web::Standing>,
 }
 
 /// A change of what is in force.

@@ -12,9 +12,10 @@ mod learning;
 mod look;
 mod put;
 mod start;
+mod tell;
 mod watching;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -34,11 +35,12 @@ use crate::{
     policy::{self, model::Policy},
     seen::SeenRecord,
     state::StateError,
-    web::{self, Reach},
+    web::{self, Place, Reach, Served},
 };
 use enforcement::Enforcement;
 use event_log::EventLog;
 use learning::{EVERY, Learning};
+use tell::tell;
 
 pub use error::StartError;
 
@@ -66,7 +68,7 @@ pub struct Options {
     /// Where metrics are served.
     pub metrics: MetricsAddress,
     /// Where the status page is served, if anywhere.
-    pub web: Option<SocketAddr>,
+    pub web: Option<Place>,
     /// Whether the last good policy is put in force, with no look at the file.
     pub last_good: bool,
 }
@@ -97,9 +99,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     warn_of_ways_round(&enforcement).await;
     let (control, mut requests) = mpsc::channel(16);
     serve_metrics(&options, &control).await;
-    if let Some(address) = options.web {
-        web::start(address, &options.pins, &options.state_dir, &control).await;
-    }
+    let web = match &options.web {
+        Some(place) => web::start(place, &options.pins, &options.state_dir, &control).await,
+        None => None,
+    };
     tokio::spawn(control::serve(listener, control));
 
     let mut events = read_events(events)?;
@@ -108,7 +111,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (send_report, mut reports) = mpsc::channel(16);
     tokio::spawn(Schedule::default().run(watched, send_report));
 
-    let mut daemon = Daemon::new(options, enforcement.policy(), tried);
+    let mut daemon = Daemon::new(options, enforcement.policy(), tried, web);
     let mut ends = interval(Duration::from_secs(1));
     ends.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = interval(WATCH_INTERVAL);
@@ -185,11 +188,12 @@ struct Daemon {
     peers: Standings,
     tally: Tally,
     learning: Learning,
+    web: Option<Served>,
     options: Options,
 }
 
 impl Daemon {
-    fn new(options: Options, policy: &Policy, tried: Option<String>) -> Self {
+    fn new(options: Options, policy: &Policy, tried: Option<String>, web: Option<Served>) -> Self {
         // Enforcement never depends on what is known of peers.
         let baselines = Baselines::open(&options.state_dir).unwrap_or_else(|why| {
             tracing::error!("what the peers said of themselves is not known, and not kept: {why}");
@@ -206,6 +210,7 @@ impl Daemon {
             peers,
             tally: Tally::default(),
             learning,
+            web,
             options,
         }
     }
@@ -231,13 +236,28 @@ impl Daemon {
         change: Change,
         peers: &watch::Sender<Arc<[ScheduledPeer]>>,
     ) -> ChangeReport {
-        let result = enforcement.change(change.clone()).await;
+        let mut result = enforcement.change(change.clone()).await;
+        if change == Change::Reload {
+            self.renew_web(&mut result);
+        }
         tell(&result);
         self.follow(enforcement.policy(), peers);
         let report = ChangeReport { at: Timestamp::now(), result };
         self.tally.change(&change, &report);
         self.last_change = Some(report.clone());
         report
+    }
+
+    /// Reads the files of the status page again, whatever came of the policy.
+    fn renew_web(&self, result: &mut ChangeResult) {
+        let Some(Err(why)) = self.web.as_ref().map(|web| tokio::task::block_in_place(|| web.renew())) else {
+            return;
+        };
+        let problem = format!("the status page keeps its old certificate and token: {why}");
+        match result {
+            ChangeResult::Loaded { problems, .. } => problems.push(problem),
+            _ => tracing::error!("{problem}"),
+        }
     }
 
     /// Takes the policy's files, if they are others than those that the watch saw last.
@@ -265,6 +285,7 @@ impl Daemon {
             learning_until: self.learning.until(),
             tally: self.tally.clone(),
             journal_left_out: events.left_out_of_the_journal(),
+            web: self.web.as_ref().map(Served::standing),
         }
     }
 
@@ -339,36 +360,6 @@ async fn warn_of_ways_round(enforcement: &Enforcement) {
 fn notify(state: NotifyState<'_>) {
     if let Err(why) = sd_notify::notify(&[state]) {
         tracing::warn!("the service manager can't be told: {why}");
-    }
-}
-
-fn tell(result: &ChangeResult) {
-    match result {
-        ChangeResult::Loaded { policy, generation, until, draining, took_us, warnings, problems } => {
-            tracing::info!(
-                "policy {policy} is in force as generation {generation}, {:.1} ms",
-                *took_us as f64 / 1e3
-            );
-            if let Some(until) = until {
-                tracing::warn!("it ends by itself at {until:.0}");
-            }
-            for part in draining {
-                tracing::warn!("{part}");
-            }
-            if !warnings.is_empty() {
-                tracing::warn!("{warnings}");
-            }
-            for problem in problems {
-                tracing::error!("{problem}");
-            }
-        }
-        ChangeResult::Invalid { rendered, .. } => {
-            tracing::error!("the policy is invalid; the old one stays in force\n{rendered}");
-        }
-        ChangeResult::Unfit { rendered, .. } => {
-            tracing::error!("the policy does not fit this host; the old one stays in force\n{rendered}");
-        }
-        ChangeResult::Failed { why } => tracing::error!("the policy was not replaced: {why}"),
     }
 }
 

@@ -27,4 +27,5 @@ pub use refusal::{Abort, Rejection};
 pub use report::{EXPIRY_WARNING_DAYS, Identity, Phases, Report};
 pub use schedule::{Schedule, probe_all};
 pub use standing::{Standing, Standings, in_words};
+pub(crate) use tls::days_until;
 pub use tls::{Certificate, TlsFault};

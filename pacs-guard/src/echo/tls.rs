@@ -2,7 +2,7 @@
 //!
 //! The files are read for each probe, so a renewed certificate needs no reload.
 
-use std::{fs::File, io, io::Read, net::IpAddr, path::Path, sync::Arc};
+use std::{io, net::IpAddr, path::Path, sync::Arc};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -18,17 +18,17 @@ use tokio_rustls::{
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, ServerName, UnixTime},
         version::{TLS12, TLS13},
     },
 };
 use x509_cert::der::Decode;
 
 use super::failure::{Failure, Phase};
-use crate::policy::model::{PeerTls, TlsVersion};
-
-/// The most bytes of a PEM file: a system's whole bundle of authorities fits.
-const MOST: u64 = 1 << 20;
+use crate::{
+    credential::{self, Unusable, certificates},
+    policy::model::{PeerTls, TlsVersion},
+};
 
 /// The certificate that a peer has shown and proved to hold the key of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
@@ -40,7 +40,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    fn read(der: &CertificateDer<'_>) -> Option<Self> {
+    /// Reads one in DER; `None` where it is none.
+    pub(crate) fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let ends = certificate.tbs_certificate.validity.not_after.to_unix_duration();
         Some(Self {
@@ -57,7 +58,7 @@ impl Certificate {
 }
 
 /// Whole days from one time to another, rounded down.
-pub(super) fn days_until(end: jiff::Timestamp, now: jiff::Timestamp) -> i64 {
+pub(crate) fn days_until(end: jiff::Timestamp, now: jiff::Timestamp) -> i64 {
     (end.as_second() - now.as_second()).div_euclid(86_400)
 }
 
@@ -165,7 +166,7 @@ impl Tls {
         let config = match &settings.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let key_der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|why| unusable(key, why))?;
+                let key_der = credential::key(key, &credential::read(key)?)?;
                 builder
                     .with_client_auth_cert(certificates(certificate)?, key_der)
                     .map_err(|why| unusable(key, why))?
@@ -286,27 +287,12 @@ fn valid_at(shown: &CertificateDer<'_>, now: UnixTime) -> Result<(), Certificate
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
-    match read {
-        Ok(certificates) if certificates.is_empty() => Err(unusable(file, "it holds no certificate")),
-        Ok(certificates) => Ok(certificates),
-        Err(why) => Err(unusable(file, why)),
-    }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    // A device or a FIFO would never end, or never begin.
-    let regular = std::fs::metadata(file).map_err(|why| unusable(file, why))?.is_file();
-    if !regular {
-        return Err(unusable(file, "it is no regular file"));
-    }
-    let open = File::open(file).map_err(|why| unusable(file, why))?;
-    open.take(MOST).read_to_end(&mut bytes).map_err(|why| unusable(file, why))?;
-    Ok(bytes)
-}
-
 fn unusable(file: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::TlsSetup { file: file.to_owned(), why: why.to_string() }
+    Unusable::new(file, why).into()
+}
+
+impl From<Unusable> for Failure {
+    fn from(Unusable { file, why }: Unusable) -> Self {
+        Self::TlsSetup { file, why }
+    }
 }

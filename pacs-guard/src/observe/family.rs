@@ -9,6 +9,7 @@ use crate::{
     datapath::{BootTime, Counters, XdpMode},
     echo::{Phases, Standing},
     image::Card,
+    web,
 };
 
 /// How a family behaves.
@@ -337,6 +338,22 @@ pub(super) const FAMILIES: &[Family] = &[
         &["peer"],
         "Things that the peer says of itself and its baseline does not, such as its implementation or certificate.",
         |scrape| of_peers(scrape, |peer| vec![row([&peer.peer], peer.drift.len() as u64)]),
+    ),
+    gauge(
+        "pacs_guard_web_certificate_expiry_timestamp_seconds",
+        &[],
+        "When the certificate of the status page ends, in seconds since 1970; absent where it is served in clear.",
+        |scrape| {
+            let ends =
+                |web: &web::Standing| Some(real([], web.certificate_expires?.as_duration().as_secs_f64()));
+            of_daemon(scrape, |daemon| daemon.web.as_ref().and_then(ends).into_iter().collect())
+        },
+    ),
+    counter(
+        "pacs_guard_web_tokens_refused_total",
+        &[],
+        "Tokens shown to the status page since the daemon started that were wrong, or came too fast after wrong ones.",
+        |scrape| of_daemon(scrape, |daemon| one(daemon.web.as_ref().map(|web| web.refused_tokens))),
     ),
 ];
 

@@ -86,6 +86,10 @@ pub fn health(scrape: &Scrape) -> Vec<Finding> {
         Some(ChangeResult::Failed { why }) => find(Level::Warning, format!("the last change failed: {why}")),
         None => {}
     }
+    let days = daemon.web.as_ref().and_then(|web| web.certificate_days(Timestamp::now()));
+    if let Some(days) = days.filter(|days| *days < EXPIRY_WARNING_DAYS) {
+        find(Level::Warning, format!("the certificate of the status page ends in {days} days"));
+    }
     for peer in &daemon.peers {
         let name = Printable(&peer.peer);
         if peer.answers == Some(false) {

@@ -271,6 +271,13 @@ function listen() {
     heard = 0;
     showBar();
   });
+  // A browser does not come again where the answer is no stream: the session has ended, or a proxy answers.
+  source.onerror = async () => {
+    if (source?.readyState !== EventSource.CLOSED) return;
+    const answer = await fetch('state').catch(() => null);
+    if (answer?.status === 401) location.reload();
+    else setTimeout(() => source?.readyState === EventSource.CLOSED && listen(), 1000);
+  };
 }
 
 $('pause').addEventListener('click', () => {
