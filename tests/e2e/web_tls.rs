@@ -231,7 +231,8 @@ fn tls_and_nothing_else_and_a_new_certificate_at_reload() {
     let plain = on(&locked.site.modality, || {
         let mut stream = TcpStream::connect_timeout(&at, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET / HTTP/1.1\r\nHost: pacs\r\nAuthorization: Bearer {TOKEN}\r\n\r\n").unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: pacs\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
         let mut bytes = Vec::new();
         // It may be cut while we read.
         stream.read_to_end(&mut bytes).ok();

@@ -5,7 +5,7 @@ import sys
 from playwright.sync_api import expect, sync_playwright
 
 url, token = sys.argv[1:]
-problems, scripts = [], []
+problems = []
 
 with sync_playwright() as playwright:
     # The sandbox of Chromium does not run as root.
@@ -13,7 +13,7 @@ with sync_playwright() as playwright:
     # The test's certificate is nobody's.
     context = browser.new_context(ignore_https_errors=True)
     page = context.new_page()
-    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+    page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
 
     # Without the token: the form, and nothing else.
