@@ -13,24 +13,31 @@ mod seen;
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use pacs_guard_common::{
     abi::CounterId,
-    packet::Headers,
-    verdict::{Case, Verdict},
+    packet::{Headers, TCP},
+    verdict::{Case, PolicyView, Verdict, passes},
 };
 
 use crate::{
     frame::{LinearPart, XdpFrame},
-    maps::Generation,
+    maps::InForce,
 };
 
 /// Judges one frame. It passes or is dropped, unless a refused SYN is turned into its own reset.
 #[xdp(frags)]
 pub fn pacs_guard(ctx: XdpContext) -> u32 {
-    let generation = Generation::active();
-    let linear = LinearPart::new(&ctx, generation.zero);
+    let in_force = InForce::read();
+    let zero = in_force.zero();
+    let linear = LinearPart::new(&ctx, zero);
     let mut headers = Headers::read(&linear);
     if linear.fell_short() {
-        headers = Headers::from_lane(frame::read_headers(ctx.ctx, generation.zero as u64));
+        headers = Headers::from_lane(frame::read_headers(ctx.ctx, zero as u64));
     }
+    // The policy itself is not even looked up for most packets.
+    if let Some(reason) = passes(&headers, |port| in_force.leaves_open(port)) {
+        record::count(CounterId::of_pass(reason));
+        return xdp_action::XDP_PASS;
+    }
+    let generation = in_force.generation();
     let case = match Case::open(headers, &generation) {
         Ok(case) => case,
         Err(reason) => {
@@ -38,24 +45,35 @@ pub fn pacs_guard(ctx: XdpContext) -> u32 {
             return xdp_action::XDP_PASS;
         }
     };
-    let mut frame = XdpFrame::new(&ctx, generation.zero);
-    let judgement = case.judge(&frame, &generation);
-    record::count(judgement.ruling.counter);
-    let (action, refused) = match judgement.ruling.verdict {
-        Verdict::Pass | Verdict::Allow => (xdp_action::XDP_PASS, false),
-        Verdict::WouldDrop => (xdp_action::XDP_PASS, true),
-        Verdict::Drop => (xdp_action::XDP_DROP, true),
-    };
-    if refused {
-        record::report(&ctx, &frame, &judgement, &generation);
-    } else if judgement.ruling.verdict as u8 == Verdict::Allow as u8 {
-        seen::let_in(&frame, &judgement);
-        learning::listen(&frame, &judgement);
+    let mut frame = XdpFrame::new(&ctx, zero);
+    let ruling = case.rule(&frame, &generation);
+    record::count(ruling.counter());
+    let verdict = ruling.verdict();
+    if matches!(verdict, Verdict::Pass) {
+        return xdp_action::XDP_PASS;
     }
-    if action == xdp_action::XDP_DROP && judgement.ruling.resets && answer::with_reset(&ctx, &mut frame) {
+    let (packed, lane) = (headers.to_lane(), ruling.lane());
+    if matches!(verdict, Verdict::Allow) {
+        if headers.protocol() != TCP || headers.opens(&frame) {
+            seen::remember(ctx.ctx, zero as u64, packed, lane);
+        }
+        if learning::is_on() {
+            learning::listen(ctx.ctx, zero as u64, packed);
+        }
+        return xdp_action::XDP_PASS;
+    }
+    let number = generation.header().map_or(0, |header| header.generation);
+    let reported = record::report(ctx.ctx, zero as u64, packed, lane, number) != 0;
+    if matches!(verdict, Verdict::WouldDrop) {
+        if reported && learning::is_on() {
+            learning::listen(ctx.ctx, zero as u64, packed);
+        }
+        return xdp_action::XDP_PASS;
+    }
+    if ruling.resets() && answer::with_reset(&ctx, &mut frame) {
         return xdp_action::XDP_TX;
     }
-    action
+    xdp_action::XDP_DROP
 }
 
 #[cfg(not(test))]

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use pacs_guard_common::{
     abi::{
-        BUDGET_BUCKETS, BULK_FLAGS, COUNTER_PAGES, Cell, CounterPage, EVENT_RING_BYTES, Event, FRONT_FLAGS,
+        Active, BUDGET_BUCKETS, BULK_FLAGS, COUNTER_PAGES, CounterPage, EVENT_RING_BYTES, Event, FRONT_FLAGS,
         FRONT_PAGES, MAX_INTERFACES, Page, SLOTS, Slots,
     },
     verdict::PolicyView,
@@ -32,7 +32,7 @@ static BULK: ArrayOfMaps<Bulk, { SLOTS as usize }> = ArrayOfMaps::new();
 
 /// The slot in force: see [`Slots`]. Storing it is the whole policy change.
 #[btf_map]
-static ACTIVE: Array<Cell, 1> = Array::new();
+static ACTIVE: Array<Active, 1> = Array::new();
 
 /// Read by no one: setting its only slot makes user space wait until every program that runs now has ended.
 #[btf_map]
@@ -55,23 +55,44 @@ pub static EVENTS: RingBuf<[u64; Event::LANES], { EVENT_RING_BYTES as usize }> =
 #[btf_map]
 pub static ANSWERING: HashMap<u32, [u8; 8], { MAX_INTERFACES as usize }> = HashMap::new();
 
-/// The generation in force, read once per packet, so that a packet sees one whole policy.
+/// The slot in force, read once per packet, so that a packet sees one whole policy.
+pub struct InForce {
+    lanes: &'static Active,
+    slot: u32,
+}
+
+impl InForce {
+    #[inline(always)]
+    pub fn read() -> Self {
+        let lanes = ACTIVE.get(0).unwrap_or(&const { [0; _] });
+        // SAFETY: the helper has no arguments and no effect.
+        let slot = Slots::in_force(lanes, || unsafe { bpf_ktime_get_boot_ns() });
+        Self { lanes, slot }
+    }
+
+    /// A zero that the verifier can't know, for [`crate::frame::XdpFrame`].
+    #[inline(always)]
+    pub fn zero(&self) -> usize {
+        let [active, ..] = *self.lanes;
+        (active >> 32) as usize
+    }
+
+    /// Whether a TCP port is surely not protected.
+    #[inline(always)]
+    pub fn leaves_open(&self, port: u16) -> bool {
+        Slots::leaves_open(self.lanes, self.slot, port)
+    }
+
+    #[inline(always)]
+    pub fn generation(&self) -> Generation {
+        Generation { slot: self.slot, front: POLICY.get(self.slot) }
+    }
+}
+
+/// The generation in force.
 pub struct Generation {
     slot: u32,
     front: Option<&'static Front>,
-    /// The active cell's upper half, for [`crate::frame::XdpFrame`].
-    pub zero: usize,
-}
-
-impl Generation {
-    #[inline(always)]
-    pub fn active() -> Self {
-        let cell = ACTIVE.get(0).unwrap_or(&const { [0; _] });
-        // SAFETY: the helper has no arguments and no effect.
-        let slot = Slots::in_force(cell, || unsafe { bpf_ktime_get_boot_ns() });
-        let [active, ..] = *cell;
-        Self { slot, front: POLICY.get(slot), zero: (active >> 32) as usize }
-    }
 }
 
 impl PolicyView for Generation {

@@ -1,17 +1,18 @@
 //! What a judged packet leaves behind: a count, and an event where it was refused.
 
-use aya_ebpf::{helpers, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, helpers, programs::XdpContext};
 use aya_log_ebpf::info;
 use pacs_guard_common::{
-    abi::{ALL_EVENTS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event, FIRST_SOURCE, SOURCE_BUCKETS},
-    packet::Address,
-    verdict::{Judgement, PolicyView, Verdict},
+    abi::{
+        ALL_EVENTS, CounterId, EVENTS_PER_SECOND, EVENTS_PER_SOURCE, Event, FIRST_SOURCE, PackedRuling,
+        SOURCE_BUCKETS,
+    },
+    packet::{Address, Headers},
 };
 
 use crate::{
     frame::XdpFrame,
-    learning,
-    maps::{BUDGETS, COUNTERS, EVENTS, Generation},
+    maps::{BUDGETS, COUNTERS, EVENTS},
     seen,
 };
 
@@ -29,30 +30,31 @@ pub fn count(counter: CounterId) {
     }
 }
 
-/// Sends an event and remembers the source, unless it, or all sources together, have spent the second's budget.
-#[inline(always)]
-pub fn report(ctx: &XdpContext, frame: &XdpFrame<'_>, judgement: &Judgement, generation: &Generation) {
-    let packet = &judgement.packet;
-    info!(ctx, "refused: port {}, reason {}", packet.destination_port, judgement.ruling.reason.code());
+/// Sends an event of packed headers and a packed ruling and remembers the source, unless it, or all sources together, have
+/// spent the second's budget; 1 where they had not.
+///
+/// A function of its own, and one that the linker exports: see [`read_headers`](crate::frame::read_headers). Most packets
+/// never come here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn report(ctx: *mut xdp_md, zero: u64, headers: u64, ruling: u64, generation: u64) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let frame = XdpFrame::new(&ctx, zero as usize);
+    let (headers, ruling) = (Headers::from_lane(headers), PackedRuling::new(ruling));
+    let packet = headers.packet(&frame);
+    info!(&ctx, "refused: port {}, reason {}", packet.destination_port, ruling.reason_code());
     if !may_report(packet.source) {
-        return count(CounterId::EVENTS_SUPPRESSED);
+        count(CounterId::EVENTS_SUPPRESSED);
+        return 0;
     }
     // SAFETY: the helper has no arguments and no effect.
     let time = unsafe { helpers::generated::bpf_ktime_get_boot_ns() };
-    seen::refused(frame, judgement, time);
-    let event = Event {
-        time,
-        interface: ctx.ingress_ifindex() as u32,
-        generation: generation.header().map_or(0, |header| header.generation),
-        packet: *packet,
-        ruling: judgement.ruling,
-    };
-    if EVENTS.output(event.to_lanes(), 0).is_err() {
+    seen::refused(&frame, &headers, ruling, time);
+    let interface = ctx.ingress_ifindex() as u32;
+    if EVENTS.output(Event::lanes(time, interface, generation, &packet, ruling), 0).is_err() {
         count(CounterId::EVENTS_LOST);
     }
-    if judgement.ruling.verdict as u8 == Verdict::WouldDrop as u8 {
-        learning::listen(frame, judgement);
-    }
+    1
 }
 
 /// Takes one from the budget of a source, and one from that of all sources together.

@@ -1,10 +1,9 @@
 //! The sources lately seen: one map for those that were let in, one for the refused, each bounded.
 
-use aya_ebpf::{btf_maps::LruHashMap, helpers, macros::btf_map};
+use aya_ebpf::{bindings::xdp_md, btf_maps::LruHashMap, helpers, macros::btf_map, programs::XdpContext};
 use pacs_guard_common::{
-    abi::{SEEN_ENTRIES, SeenKey, SeenValue},
-    packet::{Packet, TCP, opens},
-    verdict::Judgement,
+    abi::{PackedRuling, SEEN_ENTRIES, SeenKey, SeenValue},
+    packet::{Headers, TCP},
 };
 
 use crate::{frame::XdpFrame, record};
@@ -22,37 +21,46 @@ static REFUSED: Sources = Sources::new();
 /// `BPF_NOEXIST`: makes an entry only where there is none.
 const NEW: u64 = 1;
 
-/// Remembers a source that was let in: once a connection, and on UDP within the budget of events, so that
-/// the packets of a connection pay nothing.
-#[inline(always)]
-pub fn let_in(frame: &XdpFrame<'_>, judgement: &Judgement) {
-    let packet = &judgement.packet;
-    let begins =
-        if packet.protocol == TCP { opens(frame, packet) } else { record::may_report(packet.source) };
-    if begins {
+/// Remembers a source that was let in, by packed headers and a packed ruling: once a connection, and on UDP within the
+/// budget of events, so that the packets of a connection pay nothing.
+///
+/// A function of its own, and one that the linker exports: see [`read_headers`](crate::frame::read_headers).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn remember(ctx: *mut xdp_md, zero: u64, headers: u64, ruling: u64) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let frame = XdpFrame::new(&ctx, zero as usize);
+    let headers = Headers::from_lane(headers);
+    let key = key(&frame, &headers);
+    if headers.protocol() == TCP || record::may_report(key.source) {
         // SAFETY: the helper has no arguments and no effect.
         let now = unsafe { helpers::generated::bpf_ktime_get_boot_ns() };
-        note(&ALLOWED, judgement, true, now);
+        note(&ALLOWED, key, PackedRuling::new(ruling), true, now);
     }
+    0
 }
 
 /// Remembers a source that was refused; whoever calls it has spent of the budget of events.
 #[inline(always)]
-pub fn refused(frame: &XdpFrame<'_>, judgement: &Judgement, now: u64) {
-    let packet = &judgement.packet;
-    note(&REFUSED, judgement, packet.protocol != TCP || opens(frame, packet), now);
+pub fn refused(frame: &XdpFrame<'_>, headers: &Headers, ruling: PackedRuling, now: u64) {
+    let begins = headers.protocol() != TCP || headers.opens(frame);
+    note(&REFUSED, key(frame, headers), ruling, begins, now);
+}
+
+/// Who sends a packet, and what it asks for.
+#[inline(always)]
+pub fn key(frame: &XdpFrame<'_>, headers: &Headers) -> SeenKey {
+    SeenKey { source: headers.source(frame), port: headers.destination_port(), protocol: headers.protocol() }
 }
 
 #[inline(always)]
-fn note(sources: &'static Sources, judgement: &Judgement, begins: bool, now: u64) {
-    let Judgement { packet: Packet { source, destination_port, protocol, .. }, ruling } = *judgement;
-    let key = SeenKey { source, port: destination_port, protocol }.to_lanes();
+fn note(sources: &'static Sources, key: SeenKey, ruling: PackedRuling, begins: bool, now: u64) {
+    let key = key.to_lanes();
     let entry = match sources.get_ptr_mut(key) {
         Some(entry) => entry,
         None => {
-            let fresh = SeenValue { first: now, last: now, connections: 0, ruling };
             // Another CPU may have made it by now, which is as good.
-            let _ = sources.insert(key, fresh.to_lanes(), NEW);
+            let _ = sources.insert(key, SeenValue::lanes(now, now, 0, ruling), NEW);
             let Some(entry) = sources.get_ptr_mut(key) else { return };
             entry
         }
@@ -62,6 +70,6 @@ fn note(sources: &'static Sources, judgement: &Judgement, begins: bool, now: u64
     // number, and what is kept here is a hint.
     let [_, last, connections, ruled] = unsafe { &mut *entry };
     *last = now;
-    *ruled = ruling.to_lane();
+    *ruled = ruling.lane();
     *connections += u64::from(begins);
 }

@@ -1,6 +1,6 @@
 //! An event: one refused packet, as it travels through the ring buffer.
 
-use super::{CounterId, Ruling};
+use super::{CounterId, PackedRuling, Ruling};
 use crate::{
     packet::{Address, Family, Packet},
     verdict::Reason,
@@ -29,16 +29,29 @@ impl Event {
     /// Packs the event.
     #[inline(always)]
     pub const fn to_lanes(&self) -> [u64; Self::LANES] {
-        let Packet { source, destination, protocol, source_port, destination_port, .. } = self.packet;
+        let Self { time, interface, generation, packet, ruling } = self;
+        Self::lanes(*time, *interface, *generation, packet, ruling.pack())
+    }
+
+    /// Packs an event whose ruling is packed already.
+    #[inline(always)]
+    pub const fn lanes(
+        time: u64,
+        interface: u32,
+        generation: u64,
+        packet: &Packet,
+        ruling: PackedRuling,
+    ) -> [u64; Self::LANES] {
+        let Packet { source, destination, protocol, source_port, destination_port, .. } = *packet;
         [
-            self.time,
-            self.generation,
+            time,
+            generation,
             source.high,
             source.low,
             destination.high,
             destination.low,
-            (self.interface as u64) << 32 | (source_port as u64) << 16 | destination_port as u64,
-            self.ruling.to_lane() | (source.family as u64) << 48 | (protocol as u64) << 56,
+            (interface as u64) << 32 | (source_port as u64) << 16 | destination_port as u64,
+            ruling.lane() | (source.family as u64) << 48 | (protocol as u64) << 56,
         ]
     }
 

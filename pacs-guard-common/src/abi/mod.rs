@@ -7,6 +7,7 @@ mod learning;
 mod ruling;
 mod seen;
 mod slots;
+mod unprotected;
 
 pub use counter::{COUNTER_PAGES, COUNTERS_PER_PAGE, CounterId, CounterPage};
 pub use event::Event;
@@ -15,12 +16,13 @@ pub use image::{
     SOURCES, TCP_PORTS,
 };
 pub use learning::{ASSOCIATIONS, AssociationKey};
-pub use ruling::{MAX_TIMED, Ruling, TimedRuling};
+pub use ruling::{MAX_TIMED, PackedRuling, Ruling, TimedRuling};
 pub use seen::{SEEN_ENTRIES, SeenKey, SeenValue};
-pub use slots::{Slots, Term};
+pub use slots::{Active, Slots, Term};
+pub use unprotected::Unprotected;
 
 /// Version of every layout in this module. Pins of another version are never adopted.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Generations that the kernel holds at once: next, active and previous.
 ///

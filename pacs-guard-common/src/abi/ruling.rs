@@ -29,6 +29,12 @@ impl Ruling {
 
     /// Packs the ruling.
     #[inline(always)]
+    pub const fn pack(self) -> PackedRuling {
+        PackedRuling(self.to_lane())
+    }
+
+    /// Packs the ruling in a lane.
+    #[inline(always)]
     pub const fn to_lane(self) -> u64 {
         let resets = if self.resets { Self::RESETS } else { 0 };
         self.counter.number() as u64
@@ -47,6 +53,58 @@ impl Ruling {
         };
         let resets = lane & Self::RESETS != 0;
         Some(Self { verdict, reason, resets, counter: CounterId::unpack(lane as u32) })
+    }
+}
+
+/// A ruling as it lies in an image, read only as far as it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedRuling(u64);
+
+impl PackedRuling {
+    /// Takes the lane.
+    #[inline(always)]
+    pub const fn new(lane: u64) -> Self {
+        Self(lane)
+    }
+
+    /// The lane.
+    #[inline(always)]
+    pub const fn lane(self) -> u64 {
+        self.0
+    }
+
+    /// The whole ruling; `None` where the lane holds none.
+    pub const fn unpack(self) -> Option<Ruling> {
+        Ruling::from_lane(self.0)
+    }
+
+    /// What happens to the packet.
+    #[inline(always)]
+    pub const fn verdict(self) -> Verdict {
+        match self.0 >> 32 & 3 {
+            0 => Verdict::Pass,
+            1 => Verdict::Allow,
+            2 => Verdict::Drop,
+            _ => Verdict::WouldDrop,
+        }
+    }
+
+    /// The number of the reason.
+    #[inline(always)]
+    pub const fn reason_code(self) -> u8 {
+        (self.0 >> 40) as u8
+    }
+
+    /// Whether a dropped SYN is answered with a TCP RST.
+    #[inline(always)]
+    pub const fn resets(self) -> bool {
+        self.0 & Ruling::RESETS != 0
+    }
+
+    /// Where it is counted.
+    #[inline(always)]
+    pub const fn counter(self) -> CounterId {
+        CounterId::unpack(self.0 as u32)
     }
 }
 

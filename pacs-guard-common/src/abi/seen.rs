@@ -1,6 +1,6 @@
 //! A source lately seen: the key and the value of the two maps that keep them.
 
-use super::Ruling;
+use super::{PackedRuling, Ruling};
 use crate::packet::{Address, Family};
 
 /// Sources that each of the two maps keeps. The one that was seen longest ago goes first, roughly: the kernel
@@ -58,7 +58,13 @@ impl SeenValue {
     /// Packs the value.
     #[inline(always)]
     pub const fn to_lanes(self) -> [u64; Self::LANES] {
-        [self.first, self.last, self.connections, self.ruling.to_lane()]
+        Self::lanes(self.first, self.last, self.connections, self.ruling.pack())
+    }
+
+    /// Packs a value whose ruling is packed already.
+    #[inline(always)]
+    pub const fn lanes(first: u64, last: u64, connections: u64, ruling: PackedRuling) -> [u64; Self::LANES] {
+        [first, last, connections, ruling.lane()]
     }
 
     /// Reads a packed value; `None` where the lanes are not one.

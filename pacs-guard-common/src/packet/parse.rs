@@ -35,27 +35,28 @@ pub struct Packet {
 /// its flags, nor where it is not TCP.
 #[inline(always)]
 pub fn opens<F: Frame>(frame: &F, packet: &Packet) -> bool {
-    packet.protocol == TCP && flags(frame, packet).is_some_and(|flags| flags & (SYN | ACK) == SYN)
+    packet.protocol == TCP && is_first(frame, packet.transport_at as usize) == Some(true)
 }
 
 /// Whether a TCP packet may be of a connection that is there already: anything but the first of one. A packet that
 /// ends before its flags is of none.
 #[inline(always)]
 pub fn goes_on<F: Frame>(frame: &F, packet: &Packet) -> bool {
-    flags(frame, packet).is_some_and(|flags| flags & (SYN | ACK) != SYN)
+    is_first(frame, packet.transport_at as usize) == Some(false)
 }
 
 const SYN: u16 = 0x02;
 const ACK: u16 = 0x10;
 
-/// The TCP flags, in the lower byte; `None` where the packet ends before them.
+/// Whether the TCP flags are those of a connection's first packet; `None` where the packet ends before them.
 #[inline(always)]
-fn flags<F: Frame>(frame: &F, packet: &Packet) -> Option<u16> {
-    if packet.transport_at == 0 {
+fn is_first<F: Frame>(frame: &F, transport_at: usize) -> Option<bool> {
+    if transport_at == 0 {
         return None;
     }
     // Two bytes: for one, the verifier takes no proof.
-    frame.read(frame.forget(packet.transport_at as usize) + 12).map(u16::from_be_bytes)
+    let flags = frame.read(frame.forget(transport_at) + 12).map(u16::from_be_bytes)?;
+    Some(flags & (SYN | ACK) == SYN)
 }
 
 /// A transport protocol with ports.
@@ -204,27 +205,75 @@ impl Headers {
         }
     }
 
+    /// The destination port.
     #[inline(always)]
-    pub(crate) const fn destination_port(&self) -> u16 {
+    pub const fn destination_port(&self) -> u16 {
         let [_, _, d1, d2] = self.facts.ports;
         u16::from_be_bytes([d1, d2])
     }
 
+    #[inline(always)]
+    pub(crate) const fn source_routed(&self) -> bool {
+        self.facts.source_routed
+    }
+
+    /// The IP protocol number, as in [`Packet::protocol`].
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        self.facts.protocol
+    }
+
+    /// As [`Packet::transport_at`].
+    #[inline(always)]
+    pub const fn transport_at(&self) -> usize {
+        self.facts.transport_at
+    }
+
+    /// As [`opens`], for TCP.
+    #[inline(always)]
+    pub fn opens<F: Frame>(&self, frame: &F) -> bool {
+        is_first(frame, self.facts.transport_at) == Some(true)
+    }
+
+    /// As [`goes_on`].
+    #[inline(always)]
+    pub(crate) fn goes_on<F: Frame>(&self, frame: &F) -> bool {
+        is_first(frame, self.facts.transport_at) == Some(false)
+    }
+
+    /// The source address, where it is whole.
+    #[inline(always)]
+    pub fn source<F: Frame>(&self, frame: &F) -> Address {
+        self.address(frame, 0)
+    }
+
+    /// The destination address, where it is whole.
+    #[inline(always)]
+    pub(crate) fn destination<F: Frame>(&self, frame: &F) -> Address {
+        self.address(frame, 1)
+    }
+
+    #[inline(always)]
+    fn address<F: Frame>(&self, frame: &F, number: usize) -> Address {
+        let at = self.facts.addresses;
+        let address = match self.facts.family {
+            Family::None => None,
+            Family::V4 => frame.read(at + 4 * number).map(Address::v4),
+            Family::V6 => (|| {
+                let at = at + 16 * number;
+                Some(Address::v6(frame.read(at)?, frame.read(at + 8)?))
+            })(),
+        };
+        address.unwrap_or_default()
+    }
+
     /// All facts. Of a header that the frame cuts off, the addresses that are whole.
     #[inline(always)]
-    pub(crate) fn packet<F: Frame>(&self, frame: &F) -> Packet {
-        let Facts { protocol, source_routed, ports: [s1, s2, ..], family, addresses: at, transport_at } =
-            self.facts;
-        let v4 = |at| frame.read(at).map(Address::v4);
-        let v6 = |at| Some(Address::v6(frame.read(at)?, frame.read(at + 8)?));
-        let (source, destination) = match family {
-            Family::None => (None, None),
-            Family::V4 => (v4(at), v4(at + 4)),
-            Family::V6 => (v6(at), v6(at + 16)),
-        };
+    pub fn packet<F: Frame>(&self, frame: &F) -> Packet {
+        let Facts { protocol, source_routed, ports: [s1, s2, ..], transport_at, .. } = self.facts;
         Packet {
-            source: source.unwrap_or_default(),
-            destination: destination.unwrap_or_default(),
+            source: self.source(frame),
+            destination: self.destination(frame),
             protocol,
             source_port: u16::from_be_bytes([s1, s2]),
             destination_port: self.destination_port(),

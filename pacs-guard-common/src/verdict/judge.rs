@@ -2,8 +2,8 @@
 
 use super::{PolicyView, Reason, Verdict};
 use crate::{
-    abi::{Ruling, TCP_PORTS},
-    packet::{Cause, Content, Frame, Headers, Packet, Transport, goes_on},
+    abi::{PackedRuling, Ruling, TCP_PORTS},
+    packet::{Cause, Content, Frame, Headers, Packet, Transport},
 };
 
 /// A frame judged.
@@ -19,9 +19,24 @@ pub struct Judgement {
 #[inline(always)]
 pub fn judge<F: Frame, V: PolicyView>(frame: &F, view: &V) -> Judgement {
     let headers = Headers::read(frame);
-    match Case::open(headers, view) {
-        Ok(case) => case.judge(frame, view),
-        Err(reason) => Judgement { packet: headers.packet(frame), ruling: Ruling::pass(reason) },
+    let ruling = match Case::open(headers, view) {
+        Ok(case) => case.rule(frame, view).unpack().unwrap_or(Ruling::pass(Reason::NoPolicy)),
+        Err(reason) => Ruling::pass(reason),
+    };
+    Judgement { packet: headers.packet(frame), ruling }
+}
+
+/// Why a frame passes whatever the policy is, or by the ports alone of which it is sure that they are not protected.
+#[inline(always)]
+pub fn passes(headers: &Headers, unprotected: impl FnOnce(u16) -> bool) -> Option<Reason> {
+    match headers.content {
+        Content::NotIp => Some(Reason::NotIp),
+        Content::OtherProtocol => Some(Reason::NotTcp),
+        Content::LaterFragment => Some(Reason::FragmentWithoutPort),
+        Content::Ports(Transport::Tcp) if unprotected(headers.destination_port()) => {
+            Some(Reason::NotProtected)
+        }
+        Content::Ports(_) | Content::Unparsed(_) => None,
     }
 }
 
@@ -38,17 +53,17 @@ impl Case {
     /// The port test comes before the addresses are even read, so that ordinary traffic never pays for the policy.
     #[inline(always)]
     pub fn open<V: PolicyView>(headers: Headers, view: &V) -> Result<Self, Reason> {
+        if let Some(reason) = passes(&headers, |_| false) {
+            return Err(reason);
+        }
         let port = headers.destination_port();
         let entry = match headers.content {
-            Content::NotIp => return Err(Reason::NotIp),
-            Content::OtherProtocol => return Err(Reason::NotTcp),
-            Content::LaterFragment => return Err(Reason::FragmentWithoutPort),
-            Content::Unparsed(_) => return Ok(Self { headers, column: 0 }),
             Content::Ports(Transport::Tcp) => view.port_service(TCP_PORTS, port),
             Content::Ports(Transport::Udp) => match view.header().ok_or(Reason::NoPolicy)?.udp_ports {
                 0 => return Err(Reason::NotTcp),
                 table => view.port_service(table, port),
             },
+            _ => return Ok(Self { headers, column: 0 }),
         };
         match entry.ok_or(Reason::NoPolicy)? {
             0 => Err(Reason::NotProtected),
@@ -58,36 +73,28 @@ impl Case {
 
     /// Judges the same frame by the same policy.
     #[inline(always)]
-    pub fn judge<F: Frame, V: PolicyView>(self, frame: &F, view: &V) -> Judgement {
-        let headers = self.headers;
-        let packet = headers.packet(frame);
-        let ruling = rule(frame, &packet, headers.content, self.column, view)
-            .unwrap_or(const { Ruling::pass(Reason::NoPolicy) });
-        Judgement { packet, ruling }
+    pub fn rule<F: Frame, V: PolicyView>(&self, frame: &F, view: &V) -> PackedRuling {
+        let none = const { Ruling::pass(Reason::NoPolicy).pack() };
+        self.look_up(frame, view).unwrap_or(none)
     }
-}
 
-#[inline(always)]
-fn rule<F: Frame, V: PolicyView>(
-    frame: &F,
-    packet: &Packet,
-    content: Content,
-    column: u32,
-    view: &V,
-) -> Option<Ruling> {
-    let header = view.header()?;
-    if let Content::Unparsed(cause) = content {
-        return view.unparsed(&header, cause);
-    }
-    if packet.source_routed {
-        let ruling = view.unparsed(&header, Cause::SourceRoute)?;
-        if !matches!(ruling.verdict, Verdict::Pass) {
-            return Some(ruling);
+    #[inline(always)]
+    fn look_up<F: Frame, V: PolicyView>(&self, frame: &F, view: &V) -> Option<PackedRuling> {
+        let Self { headers, column } = self;
+        let header = view.header()?;
+        if let Content::Unparsed(cause) = headers.content {
+            return view.unparsed(&header, cause);
         }
-        // Let pass as a source route, it is still judged by its source. The destination is only the next hop,
-        // so it can't tell whether the service is meant.
-    } else if !view.covers(&header, column, packet.destination)? {
-        return Some(Ruling::pass(Reason::NotProtected));
+        if headers.source_routed() {
+            let ruling = view.unparsed(&header, Cause::SourceRoute)?;
+            if !matches!(ruling.verdict(), Verdict::Pass) {
+                return Some(ruling);
+            }
+            // Let pass as a source route, it is still judged by its source. The destination is only the next hop,
+            // so it can't tell whether the service is meant.
+        } else if !view.covers(&header, *column, || headers.destination(frame))? {
+            return Some(const { Ruling::pass(Reason::NotProtected).pack() });
+        }
+        view.ruling(headers.source(frame), *column, || headers.goes_on(frame))
     }
-    view.ruling(packet.source, column, || goes_on(frame, packet))
 }

@@ -4,6 +4,6 @@ mod judge;
 mod reason;
 mod view;
 
-pub use judge::{Case, Judgement, judge};
+pub use judge::{Case, Judgement, judge, passes};
 pub use reason::{Reason, Verdict};
 pub use view::PolicyView;

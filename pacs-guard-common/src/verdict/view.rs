@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        CELLS_PER_PAGE, Cell, HEADER, Header, Index, LANES_PER_CELL, Link, MAX_TIMED, Node, Page, Ruling,
-        SOURCES, TimedRuling,
+        CELLS_PER_PAGE, Cell, HEADER, Header, Index, LANES_PER_CELL, Link, MAX_TIMED, Node, PackedRuling,
+        Page, SOURCES, TimedRuling,
     },
     packet::{Address, Cause, Family},
 };
@@ -48,21 +48,23 @@ pub trait PolicyView {
 
     /// Whether what a column rules on is protected towards a destination.
     #[inline(always)]
-    fn covers(&self, header: &Header, column: u32, destination: Address) -> Option<bool> {
+    fn covers(&self, header: &Header, column: u32, destination: impl Fn() -> Address) -> Option<bool> {
         if header.narrowed >> (column & 63) & 1 == 0 {
             return Some(true);
         }
+        let destination = destination();
         let cell = header.narrowings.wrapping_add(2 * column).wrapping_add(by_family(destination)?);
         Some(self.search(&Index::from_cell(self.cell(cell)?), destination)? != 0)
     }
 
     /// What a column rules on a source; `goes_on` says whether it is in a connection already.
     #[inline(always)]
-    fn ruling(&self, source: Address, column: u32, goes_on: impl Fn() -> bool) -> Option<Ruling> {
+    fn ruling(&self, source: Address, column: u32, goes_on: impl Fn() -> bool) -> Option<PackedRuling> {
         let index = Index::from_cell(self.cell(SOURCES + by_family(source)?)?);
         let row = self.search(&index, source)?;
         let lane = self.lane(row.wrapping_add(column))?;
-        Ruling::from_lane(if lane & TimedRuling::FLAG == 0 { lane } else { self.ruled_now(lane, goes_on)? })
+        let timed = lane & TimedRuling::FLAG != 0;
+        Some(PackedRuling::new(if timed { self.ruled_now(lane, goes_on)? } else { lane }))
     }
 
     /// The lane that counts now, of those that a lane with the flag leads to.
@@ -88,8 +90,8 @@ pub trait PolicyView {
 
     /// What is ruled for packets that could not be parsed.
     #[inline(always)]
-    fn unparsed(&self, header: &Header, cause: Cause) -> Option<Ruling> {
-        Ruling::from_lane(self.lane(header.unparsed.wrapping_add(cause as u32))?)
+    fn unparsed(&self, header: &Header, cause: Cause) -> Option<PackedRuling> {
+        Some(PackedRuling::new(self.lane(header.unparsed.wrapping_add(cause as u32))?))
     }
 
     /// The value of the range that an address lies in.

@@ -10,7 +10,7 @@ use aya::{
 use caps::{CapSet, Capability};
 use nix::fcntl::Flock;
 use pacs_guard_common::abi::{
-    ASSOCIATIONS, AssociationKey, BUDGET_BUCKETS, COUNTER_PAGES, Cell, CounterId, CounterPage,
+    ASSOCIATIONS, Active, AssociationKey, BUDGET_BUCKETS, COUNTER_PAGES, CounterId, CounterPage,
     EVENT_RING_BYTES, MAX_INTERFACES, Page, SEEN_ENTRIES, SLOTS, SeenKey, SeenValue,
 };
 
@@ -49,7 +49,7 @@ const LEDGER: &str = "LEDGER";
 const LAYOUTS: [Layout; 13] = [
     layout("POLICY", MapType::ArrayOfMaps, 4, SLOTS),
     layout("BULK", MapType::ArrayOfMaps, 4, SLOTS),
-    layout("ACTIVE", MapType::Array, size_of::<Cell>() as u32, 1),
+    layout("ACTIVE", MapType::Array, size_of::<Active>() as u32, 1),
     layout("GRACE", MapType::ArrayOfMaps, 4, 1),
     layout("COUNTERS", MapType::PerCpuArray, size_of::<CounterPage>() as u32, COUNTER_PAGES),
     layout("BUDGETS", MapType::Array, 8, BUDGET_BUCKETS),
@@ -93,7 +93,7 @@ pub struct Datapath {
     pub(super) ebpf: Ebpf,
     pub(super) policy: ArrayOfMaps<MapData>,
     pub(super) bulk: ArrayOfMaps<MapData>,
-    pub(super) active: Array<MapData, Cell>,
+    pub(super) active: Array<MapData, Active>,
     pub(super) grace: ArrayOfMaps<MapData>,
     pub(super) counters: PerCpuArray<MapData, CounterPage>,
     pub(super) answering: HashMap<MapData, u32, [u8; 8]>,

@@ -7,7 +7,7 @@ use aya::{
     programs::Xdp,
 };
 use pacs_guard_common::abi::{
-    BULK_FLAGS, CELLS_PER_PAGE, Cell, FRONT_FLAGS, FRONT_PAGES, HEADER, Header, Page, SLOTS, Slots, Term,
+    Active, BULK_FLAGS, CELLS_PER_PAGE, FRONT_FLAGS, FRONT_PAGES, HEADER, Header, Page, SLOTS, Slots, Term,
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub struct Swapper<'a> {
     pub(super) pins: Option<&'a Pins>,
     pub(super) policy: &'a mut ArrayOfMaps<MapData>,
     pub(super) bulk: &'a mut ArrayOfMaps<MapData>,
-    pub(super) active: &'a mut Array<MapData, Cell>,
+    pub(super) active: &'a mut Array<MapData, Active>,
     pub(super) grace: &'a mut ArrayOfMaps<MapData>,
     pub(super) ledger_map: &'a mut HashMap<MapData, u32, Record>,
     pub(super) ledger: &'a mut Ledger,
@@ -40,7 +40,7 @@ impl Datapath {
     /// The number of the generation that was put in force last; 0 where there is none.
     pub fn generation(&self) -> Result<u64, DatapathError> {
         let Some(pins) = &self.pins else { return Ok(0) };
-        let slots = Slots::from_cell(&self.active.get(&0, 0)?);
+        let slots = Slots::from_lanes(&self.active.get(&0, 0)?);
         let Some(generation) = Generation::open(pins, slots.active)? else { return Ok(0) };
         Ok(generation.header()?.generation)
     }
@@ -83,9 +83,9 @@ impl Swapper<'_> {
         }
         *self.ledger = ledger;
 
-        let cell = self.active.get(&0, 0)?;
-        let mut slots = Slots::from_cell(&cell);
-        let in_force = Slots::in_force(&cell, || BootTime::now().nanoseconds());
+        let lanes = self.active.get(&0, 0)?;
+        let mut slots = Slots::from_lanes(&lanes);
+        let in_force = Slots::in_force(&lanes, || BootTime::now().nanoseconds());
         let Term { end, fallback } = slots.term(slots.active);
         let used = |slot: u32| slot == slots.active || slot == in_force || end != 0 && slot == fallback;
         let idle = (slots.active + 1..).map(|slot| slot % SLOTS).find(|slot| !used(*slot));
@@ -104,9 +104,12 @@ impl Swapper<'_> {
         if let Some(term) = slots.terms.get_mut(next as usize) {
             *term = Term { end: until.map_or(0, BootTime::nanoseconds), fallback: in_force };
         }
-        self.active.set(0, slots.to_cell(), 0)?;
+        if let Some(unprotected) = slots.unprotected.get_mut(next as usize) {
+            *unprotected = image.unprotected_tcp();
+        }
+        self.active.set(0, slots.to_lanes(), 0)?;
         slots.active = next;
-        self.active.set(0, slots.to_cell(), 0)?;
+        self.active.set(0, slots.to_lanes(), 0)?;
         Ok(())
     }
 
@@ -128,10 +131,10 @@ impl InForce {
 /// The slot in force, and when it ends by itself; `None` where nothing is pinned.
 pub(super) fn read_slot(pins: &Pins) -> Result<Option<(u32, Option<BootTime>)>, DatapathError> {
     let Some(active) = open_pin(pins, "ACTIVE")? else { return Ok(None) };
-    let active: Array<_, Cell> = active.try_into()?;
-    let cell = active.get(&0, 0)?;
-    let slot = Slots::in_force(&cell, || BootTime::now().nanoseconds());
-    let Term { end, .. } = Slots::from_cell(&cell).term(slot);
+    let active: Array<_, Active> = active.try_into()?;
+    let lanes = active.get(&0, 0)?;
+    let slot = Slots::in_force(&lanes, || BootTime::now().nanoseconds());
+    let Term { end, .. } = Slots::from_lanes(&lanes).term(slot);
     // The end of a generation that is in force again after another's end has passed with that one.
     Ok(Some((slot, BootTime::from_nanoseconds(end).filter(|end| *end > BootTime::now()))))
 }

@@ -1,7 +1,7 @@
 //! An image: the pages of one generation, readable in user space as the kernel reads them.
 
 use pacs_guard_common::{
-    abi::{CELLS_PER_PAGE, Cell, Header, Page, TCP_PORTS},
+    abi::{CELLS_PER_PAGE, Cell, Header, Page, TCP_PORTS, Unprotected},
     verdict::PolicyView,
 };
 
@@ -53,6 +53,11 @@ impl Image {
     /// Whether a service is on a TCP port.
     pub fn protects_tcp(&self, port: u16) -> bool {
         protects_tcp(self, port)
+    }
+
+    /// The TCP ports that surely have no service.
+    pub fn unprotected_tcp(&self) -> Unprotected {
+        Unprotected::but((0..=u16::MAX).filter(|port| self.protects_tcp(*port)))
     }
 
     /// The card, where the image holds a whole one.
