@@ -104,7 +104,8 @@ impl Link {
         Self(cell & Self::MAX | Self::NODE)
     }
 
-    /// The same node, but by the address's lower half from there on. A value stays one.
+    /// The same node, but by the address's lower half from there on: by its first bit this node or the next cell's, and
+    /// by the others there. A value stays one.
     #[must_use]
     pub const fn by_lower_half(self) -> Self {
         if self.value().is_some() { self } else { Self(self.0 | Self::LOWER) }
@@ -141,14 +142,14 @@ impl Link {
 }
 
 /// An index over the keys of an address's upper half: equal steps from the first key where anything changes, and a
-/// link for each.
+/// link for each. Behind it, a key is its distance from the first step's first key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// The first step's first key. Lower ones belong to it too.
+    /// The first step's first key. Lower ones count as it.
     pub base: u64,
     /// A step spans 2 to this power keys; under 64.
     pub shift: u32,
-    /// The last step's number. Higher keys belong to it too.
+    /// The last step's number. Its last key is the last one: higher ones count as it.
     pub last: u32,
     /// The lane where the links start, two in each.
     pub links: u32,
@@ -157,7 +158,15 @@ pub struct Index {
 impl Index {
     /// Packs the index.
     pub const fn to_cell(self) -> Cell {
-        [self.base, pair(self.shift, self.last), self.links as u64, 0, 0, 0, 0, 0]
+        [self.base, pair(self.shift, self.last), self.links as u64, self.span(), 0, 0, 0, 0]
+    }
+
+    /// The distance of the last key.
+    const fn span(&self) -> u64 {
+        match (self.last as u64 + 1).checked_shl(self.shift) {
+            Some(keys) if keys >> self.shift == self.last as u64 + 1 => keys - 1,
+            _ => u64::MAX,
+        }
     }
 
     /// Reads a packed index.
@@ -167,19 +176,23 @@ impl Index {
         Self { base, shift: steps as u32 & 63, last: (steps >> 32) as u32, links: links as u32 }
     }
 
-    /// The step that a key belongs to.
+    /// The step that a key belongs to, and its distance, by a packed index.
     #[inline(always)]
-    pub fn step(&self, key: u64) -> u32 {
-        (key.saturating_sub(self.base) >> self.shift).min(self.last as u64) as u32
+    pub fn step(cell: &Cell, key: u64) -> (u32, u64) {
+        let [base, steps, _, span, ..] = *cell;
+        let distance = key.saturating_sub(base).min(span);
+        ((distance >> (steps & 63)) as u32, distance)
     }
 }
 
 /// Keys in a node of a search tree; it has one child more.
 pub const NODE_KEYS: usize = 5;
 
-/// A node of a static search tree over disjoint ranges of 64-bit keys, one cache line.
+/// A node of a static search tree over disjoint ranges of keys, one cache line.
 ///
-/// Key `i` is the last key of child `i`; the last child has no bound. Unused keys are `u64::MAX`.
+/// Key `i` is the last key of child `i`; the last child has no bound. Unused keys are the last used one again, and their
+/// links that of the last child. No two keys are 2 to the power of 63 apart, nor is one that is looked up from them: so
+/// the sign of a difference tells which is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The keys.
@@ -202,17 +215,11 @@ impl Node {
     /// wrong at most.
     #[inline(always)]
     pub fn child(cell: &Cell, key: u64) -> Option<Link> {
-        let rank: u32 = cell.iter().take(NODE_KEYS).map(|&last| below(last, key)).sum();
+        let rank: u32 = cell.iter().take(NODE_KEYS).map(|last| (last.wrapping_sub(key) >> 63) as u32).sum();
         // The mask changes nothing; it tells the verifier that the lane is in the cell.
         let links = *cell.get(4 + (((rank + 2) / 2) & 3) as usize)?;
         Some(Link::from_half((links >> (rank % 2 * 32)) as u32))
     }
-}
-
-/// 1 where `a < b`, else 0: the borrow of `a - b` (Warren, Hacker's Delight, section 2-13).
-#[inline(always)]
-const fn below(a: u64, b: u64) -> u32 {
-    (((!a & b) | ((!a | b) & a.wrapping_sub(b))) >> 63) as u32
 }
 
 const fn pair(low: u32, high: u32) -> u64 {
@@ -245,20 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn below_is_less_than() {
-        let edges = [0, 1, 2, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
-        for a in edges {
-            for b in edges {
-                assert_eq!(below(a, b), u32::from(a < b), "{a} < {b}");
-            }
-        }
-    }
-
-    #[test]
     fn every_child_of_a_node_is_found() {
-        let cell = Node { keys: [10, 20, 30, 40, u64::MAX], links: [0, 1, 2, 3, 4, 5] }.to_cell();
-        for (key, child) in [(0, 0), (10, 0), (11, 1), (21, 2), (40, 3), (41, 4), (u64::MAX, 4)] {
-            assert_eq!(Node::child(&cell, key), Some(Link::to_value(child)), "{key}");
+        for start in [0, 1 << 63, u64::MAX - 50] {
+            let keys = [10, 20, 30, 40, 40].map(|key| start + key);
+            let cell = Node { keys, links: [0, 1, 2, 3, 4, 4] }.to_cell();
+            for (key, child) in [(0, 0), (10, 0), (11, 1), (21, 2), (40, 3), (41, 4), (50, 4)] {
+                assert_eq!(Node::child(&cell, start + key), Some(Link::to_value(child)), "{start} + {key}");
+            }
         }
     }
 
@@ -277,9 +277,20 @@ mod tests {
     #[test]
     fn keys_beyond_an_index_belong_to_its_ends() {
         let index = Index { base: 100, shift: 4, last: 2, links: 0 };
-        for (key, step) in [(0, 0), (99, 0), (115, 0), (116, 1), (132, 2), (u64::MAX, 2)] {
-            assert_eq!(index.step(key), step, "{key}");
+        let rows = [
+            (0, 0, 0),
+            (99, 0, 0),
+            (115, 0, 15),
+            (116, 1, 16),
+            (132, 2, 32),
+            (147, 2, 47),
+            (u64::MAX, 2, 47),
+        ];
+        for (key, step, distance) in rows {
+            assert_eq!(Index::step(&index.to_cell(), key), (step, distance), "{key}");
         }
         assert_eq!(Index::from_cell(&index.to_cell()), index);
+        let widest = Index { base: 0, shift: 63, last: 1, links: 0 }.to_cell();
+        assert_eq!(Index::step(&widest, u64::MAX), (1, u64::MAX));
     }
 }

@@ -54,14 +54,13 @@ pub trait PolicyView {
         }
         let destination = destination();
         let cell = header.narrowings.wrapping_add(2 * column).wrapping_add(by_family(destination)?);
-        Some(self.search(&Index::from_cell(self.cell(cell)?), destination)? != 0)
+        Some(self.search(self.cell(cell)?, destination)? != 0)
     }
 
     /// What a column rules on a source; `goes_on` says whether it is in a connection already.
     #[inline(always)]
     fn ruling(&self, source: Address, column: u32, goes_on: impl Fn() -> bool) -> Option<PackedRuling> {
-        let index = Index::from_cell(self.cell(SOURCES + by_family(source)?)?);
-        let row = self.search(&index, source)?;
+        let row = self.search(self.cell(SOURCES + by_family(source)?)?, source)?;
         let lane = self.lane(row.wrapping_add(column))?;
         let timed = lane & TimedRuling::FLAG != 0;
         Some(PackedRuling::new(if timed { self.ruled_now(lane, goes_on)? } else { lane }))
@@ -94,17 +93,17 @@ pub trait PolicyView {
         Some(PackedRuling::new(self.lane(header.unparsed.wrapping_add(cause as u32))?))
     }
 
-    /// The value of the range that an address lies in.
+    /// The value of the range that an address lies in, by a packed index.
     #[inline(always)]
-    fn search(&self, index: &Index, address: Address) -> Option<u32> {
-        let step = index.step(address.high);
-        let links = self.lane(index.links.wrapping_add(step / 2))?;
+    fn search(&self, index: &Cell, address: Address) -> Option<u32> {
+        let (step, mut key) = Index::step(index, address.high);
+        let links = self.lane(Index::from_cell(index).links.wrapping_add(step / 2))?;
         let mut link = Link::from_half((links >> (step % 2 * 32)) as u32);
-        let mut key = address.high;
         for _ in 0..MAX_NODES {
-            let Some(node) = link.node() else { break };
+            let Some(mut node) = link.node() else { break };
             if link.is_lower() {
-                key = address.low;
+                node = node.wrapping_add((address.low >> 63) as u32);
+                key = address.low << 1 >> 1;
             }
             link = Node::child(self.cell(node)?, key)?;
         }

@@ -12,7 +12,7 @@ use super::{
     columns::{Column, Columns},
     ranges::{Item, Range, Sets, Width, flatten},
     rulings::rows,
-    tree::{KeyRange, plant, tree},
+    tree::{KeyRange, lower_trees, plant},
 };
 use crate::{
     clock::Clock,
@@ -237,7 +237,7 @@ fn plant_v6(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u
         let spans = (first >> 64) as u64 != high;
         if !starts_whole && spans {
             lower.push(KeyRange { last: u64::MAX, link });
-            upper.push(KeyRange { last: (first >> 64) as u64, link: tree(cells, &lower).by_lower_half() });
+            upper.push(KeyRange { last: (first >> 64) as u64, link: lower_trees(cells, &lower) });
             lower.clear();
         }
         if low == u64::MAX && (starts_whole || spans) {
@@ -249,7 +249,7 @@ fn plant_v6(cells: &mut Vec<Cell>, ranges: &[Range], value: impl Fn(&Range) -> u
         }
         lower.push(KeyRange { last: low, link });
         if low == u64::MAX {
-            upper.push(KeyRange { last: high, link: tree(cells, &lower).by_lower_half() });
+            upper.push(KeyRange { last: high, link: lower_trees(cells, &lower) });
             lower.clear();
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
     for step in 0..=last {
         let end = if step == last { u64::MAX } else { base + ((step + 1) << shift) - 1 };
         let within = rest.iter().take_while(|range| range.last < end).count() + 1;
-        let link = tree(cells, rest.get(..within).unwrap_or(rest));
+        let link = tree(cells, rest.get(..within).unwrap_or(rest), base);
         // The last one goes on in the next step, unless it ends with this one.
         let ends = rest.get(within - 1).is_some_and(|range| range.last == end);
         rest = rest.get(if ends { within } else { within - 1 }..).unwrap_or_default();
@@ -45,27 +45,57 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
     Index { base, shift, last: last as u32, links: at }
 }
 
-/// Appends a tree over ranges, unless they are one, and returns the link to it.
-pub(super) fn tree(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Link {
-    if let [only] = ranges {
-        return only.link;
+/// Appends a tree over ranges, unless they are one, and returns the link to it. Its keys count from `base` on.
+fn tree(cells: &mut Vec<Cell>, ranges: &[KeyRange], base: u64) -> Link {
+    match ranges {
+        [only] => only.link,
+        _ => {
+            let root = root(cells, ranges, base);
+            push(cells, &root)
+        }
     }
-    let mut level = ranges.to_vec();
-    while level.len() > 1 {
-        level = level.chunks(CHILDREN).map(|chunk| node(cells, chunk)).collect();
-    }
-    level.first().map_or(Link::to_value(0), |range| range.link)
 }
 
-/// Appends a node over at most [`CHILDREN`] ranges, and returns it as one.
-fn node(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> KeyRange {
-    let mut node = Node { keys: [u64::MAX; NODE_KEYS], links: [0; CHILDREN] };
-    let bounded = ranges.split_last().map_or(ranges, |(_, bounded)| bounded);
-    node.keys.iter_mut().zip(bounded).for_each(|(key, range)| *key = range.last);
-    node.links.iter_mut().zip(ranges).for_each(|(link, range)| *link = range.link.to_half());
-    cells.push(node.to_cell());
-    KeyRange {
-        last: ranges.last().map_or(0, |range| range.last),
-        link: Link::to_node(cells.len() as u32 - 1),
+/// Appends two trees over ranges of the lower halves of addresses, one for each first bit, and returns the link to them.
+pub(super) fn lower_trees(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Link {
+    const SECOND: u64 = 1 << 63;
+    let end = ranges.partition_point(|range| range.last < SECOND - 1) + 1;
+    let start = ranges.partition_point(|range| range.last < SECOND);
+    let roots = [
+        root(cells, ranges.get(..end).unwrap_or(ranges), 0),
+        root(cells, ranges.get(start..).unwrap_or_default(), SECOND),
+    ];
+    let [first, _] = roots.map(|root| push(cells, &root));
+    first.by_lower_half()
+}
+
+/// Appends all of a tree but its root, and returns that.
+fn root(cells: &mut Vec<Cell>, ranges: &[KeyRange], base: u64) -> Node {
+    let mut level = ranges.to_vec();
+    while level.len() > CHILDREN {
+        let parent = |children: &[KeyRange]| KeyRange {
+            last: children.last().map_or(0, |range| range.last),
+            link: push(cells, &node(children, base)),
+        };
+        level = level.chunks(CHILDREN).map(parent).collect();
     }
+    node(&level, base)
+}
+
+/// The node over at most [`CHILDREN`] ranges.
+fn node(ranges: &[KeyRange], base: u64) -> Node {
+    let (last, bounded) = match ranges.split_last() {
+        Some((last, bounded)) => (last.link, bounded),
+        None => (Link::to_value(0), ranges),
+    };
+    let end = bounded.last().map_or(base, |range| range.last);
+    let mut node = Node { keys: [end - base; NODE_KEYS], links: [last.to_half(); CHILDREN] };
+    node.keys.iter_mut().zip(bounded).for_each(|(key, range)| *key = range.last - base);
+    node.links.iter_mut().zip(bounded).for_each(|(link, range)| *link = range.link.to_half());
+    node
+}
+
+fn push(cells: &mut Vec<Cell>, node: &Node) -> Link {
+    cells.push(node.to_cell());
+    Link::to_node(cells.len() as u32 - 1)
 }
