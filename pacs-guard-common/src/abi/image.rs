@@ -142,7 +142,7 @@ impl Link {
 }
 
 /// An index over the keys of an address's upper half: equal steps from the first key where anything changes, and a
-/// link for each. Behind it, a key is its distance from the first step's first key.
+/// node for each. Behind it, a key is its distance from the first step's first key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Index {
     /// The first step's first key. Lower ones count as it.
@@ -151,14 +151,14 @@ pub struct Index {
     pub shift: u32,
     /// The last step's number. Its last key is the last one: higher ones count as it.
     pub last: u32,
-    /// The lane where the links start, two in each.
-    pub links: u32,
+    /// The cell where the nodes start, one for each step.
+    pub nodes: u32,
 }
 
 impl Index {
     /// Packs the index.
     pub const fn to_cell(self) -> Cell {
-        [self.base, pair(self.shift, self.last), self.links as u64, self.span(), 0, 0, 0, 0]
+        [self.base, pair(self.shift, self.nodes), self.span(), self.last as u64, 0, 0, 0, 0]
     }
 
     /// The distance of the last key.
@@ -172,16 +172,16 @@ impl Index {
     /// Reads a packed index.
     #[inline(always)]
     pub const fn from_cell(cell: &Cell) -> Self {
-        let [base, steps, links, ..] = *cell;
-        Self { base, shift: steps as u32 & 63, last: (steps >> 32) as u32, links: links as u32 }
+        let [base, steps, _, last, ..] = *cell;
+        Self { base, shift: steps as u32 & 63, last: last as u32, nodes: (steps >> 32) as u32 }
     }
 
-    /// The step that a key belongs to, and its distance, by a packed index.
+    /// The cell of the node that a key belongs to, and its distance, by a packed index.
     #[inline(always)]
-    pub fn step(cell: &Cell, key: u64) -> (u32, u64) {
-        let [base, steps, _, span, ..] = *cell;
+    pub fn node(cell: &Cell, key: u64) -> (u32, u64) {
+        let [base, steps, span, ..] = *cell;
         let distance = key.saturating_sub(base).min(span);
-        ((distance >> (steps & 63)) as u32, distance)
+        (((steps >> 32) as u32).wrapping_add((distance >> (steps & 63)) as u32), distance)
     }
 }
 
@@ -276,21 +276,21 @@ mod tests {
 
     #[test]
     fn keys_beyond_an_index_belong_to_its_ends() {
-        let index = Index { base: 100, shift: 4, last: 2, links: 0 };
+        let index = Index { base: 100, shift: 4, last: 2, nodes: 7 };
         let rows = [
-            (0, 0, 0),
-            (99, 0, 0),
-            (115, 0, 15),
-            (116, 1, 16),
-            (132, 2, 32),
-            (147, 2, 47),
-            (u64::MAX, 2, 47),
+            (0, 7, 0),
+            (99, 7, 0),
+            (115, 7, 15),
+            (116, 8, 16),
+            (132, 9, 32),
+            (147, 9, 47),
+            (u64::MAX, 9, 47),
         ];
-        for (key, step, distance) in rows {
-            assert_eq!(Index::step(&index.to_cell(), key), (step, distance), "{key}");
+        for (key, node, distance) in rows {
+            assert_eq!(Index::node(&index.to_cell(), key), (node, distance), "{key}");
         }
         assert_eq!(Index::from_cell(&index.to_cell()), index);
-        let widest = Index { base: 0, shift: 63, last: 1, links: 0 }.to_cell();
-        assert_eq!(Index::step(&widest, u64::MAX), (1, u64::MAX));
+        let widest = Index { base: 0, shift: 63, last: 1, nodes: 7 }.to_cell();
+        assert_eq!(Index::node(&widest, u64::MAX), (8, u64::MAX));
     }
 }

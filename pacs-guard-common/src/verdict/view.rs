@@ -2,13 +2,13 @@
 
 use crate::{
     abi::{
-        CELLS_PER_PAGE, Cell, HEADER, Header, Index, LANES_PER_CELL, Link, MAX_TIMED, Node, PackedRuling,
-        Page, SOURCES, TimedRuling,
+        CELLS_PER_PAGE, Cell, HEADER, Header, Index, LANES_PER_CELL, MAX_TIMED, Node, PackedRuling, Page,
+        SOURCES, TimedRuling,
     },
     packet::{Address, Cause, Family},
 };
 
-/// Nodes between an index and a value at most: nine levels of six children tell ten million ranges apart, once for
+/// Nodes on the way to a value at most: nine levels of six children tell ten million ranges apart, once for
 /// each half of an address.
 const MAX_NODES: u32 = 18;
 
@@ -96,18 +96,17 @@ pub trait PolicyView {
     /// The value of the range that an address lies in, by a packed index.
     #[inline(always)]
     fn search(&self, index: &Cell, address: Address) -> Option<u32> {
-        let (step, mut key) = Index::step(index, address.high);
-        let links = self.lane(Index::from_cell(index).links.wrapping_add(step / 2))?;
-        let mut link = Link::from_half((links >> (step % 2 * 32)) as u32);
+        let (mut node, mut key) = Index::node(index, address.high);
         for _ in 0..MAX_NODES {
-            let Some(mut node) = link.node() else { break };
+            let link = Node::child(self.cell(node)?, key)?;
+            let Some(next) = link.node() else { return link.value() };
+            node = next;
             if link.is_lower() {
                 node = node.wrapping_add((address.low >> 63) as u32);
                 key = address.low << 1 >> 1;
             }
-            link = Node::child(self.cell(node)?, key)?;
         }
-        link.value()
+        None
     }
 }
 

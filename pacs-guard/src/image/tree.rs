@@ -1,11 +1,11 @@
-//! The search structure: an index of equal steps, and for each a static tree of nodes of one cache line.
+//! The search structure: equal steps, and for each the root of a static tree of nodes of one cache line.
 
-use pacs_guard_common::abi::{Cell, Index, LANES_PER_CELL, Link, NODE_KEYS, Node};
+use pacs_guard_common::abi::{Cell, Index, Link, NODE_KEYS, Node};
 
 /// Children of a node.
 const CHILDREN: usize = NODE_KEYS + 1;
 
-/// Ranges to a step of an index, where they lie evenly: most steps then have one node.
+/// Ranges to a step of an index, where they lie evenly: most trees then are their root.
 const RANGES_A_STEP: u64 = 2;
 
 /// A range of keys, by its last one; it starts behind the range before it.
@@ -15,7 +15,7 @@ pub(super) struct KeyRange {
     pub(super) link: Link,
 }
 
-/// Appends the trees and links of an index over ranges, and returns the index.
+/// Appends the trees of an index over ranges, and returns the index.
 ///
 /// The ranges are sorted, at least one, and the last one has no end: a key behind it belongs to it too.
 pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
@@ -25,35 +25,21 @@ pub(super) fn plant(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Index {
     let most = (ranges.len() as u64 / RANGES_A_STEP).max(1);
     let shift = (0..63).find(|shift| (top - base) >> shift < most).unwrap_or(63);
     let last = (top - base) >> shift;
-    // The links come first: of a policy that is too large for the first pages, at least they lie in them.
-    let at = cells.len();
-    cells.resize(at + (last as usize + 1).div_ceil(2 * LANES_PER_CELL as usize), Cell::default());
+    let nodes = cells.len();
+    cells.resize(nodes + last as usize + 1, Cell::default());
     let mut rest = ranges;
     for step in 0..=last {
         let end = if step == last { u64::MAX } else { base + ((step + 1) << shift) - 1 };
         let within = rest.iter().take_while(|range| range.last < end).count() + 1;
-        let link = tree(cells, rest.get(..within).unwrap_or(rest), base);
+        let root = root(cells, rest.get(..within).unwrap_or(rest), base);
+        if let Some(cell) = cells.get_mut(nodes + step as usize) {
+            *cell = root.to_cell();
+        }
         // The last one goes on in the next step, unless it ends with this one.
         let ends = rest.get(within - 1).is_some_and(|range| range.last == end);
         rest = rest.get(if ends { within } else { within - 1 }..).unwrap_or_default();
-        if let Some(lane) = cells.as_flattened_mut().get_mut(at * LANES_PER_CELL as usize + step as usize / 2)
-        {
-            *lane |= u64::from(link.to_half()) << (step % 2 * 32);
-        }
     }
-    let at = at as u32 * LANES_PER_CELL;
-    Index { base, shift, last: last as u32, links: at }
-}
-
-/// Appends a tree over ranges, unless they are one, and returns the link to it. Its keys count from `base` on.
-fn tree(cells: &mut Vec<Cell>, ranges: &[KeyRange], base: u64) -> Link {
-    match ranges {
-        [only] => only.link,
-        _ => {
-            let root = root(cells, ranges, base);
-            push(cells, &root)
-        }
-    }
+    Index { base, shift, last: last as u32, nodes: nodes as u32 }
 }
 
 /// Appends two trees over ranges of the lower halves of addresses, one for each first bit, and returns the link to them.
