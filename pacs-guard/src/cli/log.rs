@@ -13,7 +13,7 @@ use nix::sys::{
     stat::fstat,
 };
 use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::terminal;
 
@@ -22,21 +22,22 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Starts it. The journal adds the time itself, and takes the level as its priority.
 pub(super) fn start() -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_env_var("PACS_GUARD_LOG")
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .context("PACS_GUARD_LOG")?;
+    let filter = match env::var("PACS_GUARD_LOG") {
+        Ok(filter) if !filter.is_empty() => {
+            filter.parse().with_context(|| format!("PACS_GUARD_LOG={filter}"))?
+        }
+        _ => Targets::new().with_default(Level::INFO),
+    };
     let journal = is_the_journal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(Log { journal })
         .with_ansi(terminal::stderr_has_colour())
         .with_target(false);
+    let log = tracing_subscriber::registry().with(filter);
     if journal {
-        log.without_time().init()
+        log.with(lines.without_time()).init();
     } else {
-        log.init()
+        log.with(lines).init();
     }
     Ok(())
 }
