@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what something costs.
 
+mod daemon;
 mod policy;
 mod rate;
 
@@ -11,6 +12,8 @@ use rate::Output;
 pub(crate) enum Bench {
     /// Time and memory of checking the largest policies, against their limits
     Policy,
+    /// Time to start and idle memory and wake-ups of the daemon, against their limits (needs root)
+    Daemon,
     /// What a verdict costs, beside what else could give it (needs root)
     Verdict {
         /// No policies of more prefixes than that; a million by default
@@ -29,6 +32,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Policy => policy::run(),
+            Self::Daemon => daemon::run(),
             Self::Verdict { prefixes, output } => {
                 rate::run(prefixes.map(|most| most.to_string()).as_deref(), &output)
             }

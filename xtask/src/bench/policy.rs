@@ -71,7 +71,8 @@ fn cases() -> [Case; 3] {
     ]
 }
 
-const HEAD: &str = "version: 1\nname: bench\ninterfaces: [eth0]\nmode: audit\nservices:\n  dicom: { ports: [104] }\n\
+/// A policy up to its segments.
+pub(super) const HEAD: &str = "version: 1\nname: bench\ninterfaces: [eth0]\nmode: audit\nservices:\n  dicom: { ports: [104] }\n\
                     segments:\n";
 
 /// Whether the check keeps to its limits.
@@ -85,7 +86,7 @@ fn check(binary: &Path, folder: &Path, case: &Case) -> Result<bool> {
     let mut peak = 0;
     let status = loop {
         // The peak never falls, so what was read last before the end is the whole run's.
-        peak = peak_of(child.id()).unwrap_or(peak);
+        peak = memory(child.id(), "VmHWM:").unwrap_or(peak);
         match child.try_wait()? {
             Some(status) => break status,
             None => thread::sleep(Duration::from_millis(1)),
@@ -108,9 +109,9 @@ fn check(binary: &Path, folder: &Path, case: &Case) -> Result<bool> {
     Ok(kept)
 }
 
-/// The most memory that a process has held so far, in KiB (proc_pid_status(5)).
-fn peak_of(process: u32) -> Option<u64> {
+/// Memory of a process, in KiB: now (`VmRSS:`), or the most so far (`VmHWM:`), as proc_pid_status(5) has it.
+pub(super) fn memory(process: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
