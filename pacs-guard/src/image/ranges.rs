@@ -120,10 +120,14 @@ impl Width {
 /// Prefixes never cross, they only nest. So one sweep with a stack of the open ones is enough.
 pub(super) fn flatten(items: impl Iterator<Item = Item>, width: Width, sets: &mut Sets) -> Vec<Range> {
     let mut items: Vec<Open> = items
-        .filter_map(|item| bounds(item.prefix, width).map(|(first, last)| Open { first, last, item, set: 0 }))
+        .filter_map(|item| {
+            let Item { prefix, segment, except } = item;
+            bounds(prefix, width).map(|(first, last)| Open { first, last, segment, except, set: 0 })
+        })
         .collect();
-    // Outer prefixes first; of equal ones the segment declared first comes last, and so lies on top.
-    items.sort_by_key(|open| (open.first, Reverse((open.last, open.item.segment))));
+    // Outer prefixes first; of equal ones the segment declared first comes last, and so lies on top, its exception
+    // above its source. What is equal even so is the same.
+    items.sort_unstable_by_key(|open| (open.first, Reverse((open.last, open.segment)), open.except));
     let ranges = vec![Range { first: 0, set: Sets::EMPTY }];
     let mut sweep = Sweep { end: width.last(), open: Vec::new(), excepted: HashMap::new(), ranges, sets };
     for open in items {
@@ -150,7 +154,8 @@ fn bounds(prefix: IpNet, width: Width) -> Option<(u128, u128)> {
 struct Open {
     first: u128,
     last: u128,
-    item: Item,
+    segment: u32,
+    except: bool,
     /// The set of the addresses in it that are in no inner prefix.
     set: u32,
 }
@@ -172,7 +177,7 @@ impl Sweep<'_> {
 
     /// Opens a prefix. An exception beats every source of its segment, outer and inner.
     fn open(&mut self, open: Open) {
-        let Item { segment, except, .. } = open.item;
+        let Open { segment, except, .. } = open;
         if except {
             *self.excepted.entry(segment).or_default() += 1;
         }
@@ -187,8 +192,8 @@ impl Sweep<'_> {
     /// Closes the innermost prefix, if it is of that kind; whether it was.
     fn close(&mut self, which: impl Fn(&Open) -> bool) -> bool {
         let Some(open) = self.open.pop_if(|open| which(open)) else { return false };
-        if open.item.except {
-            self.excepted.entry(open.item.segment).and_modify(|count| *count -= 1);
+        if open.except {
+            self.excepted.entry(open.segment).and_modify(|count| *count -= 1);
         }
         if open.last < self.end {
             self.mark(open.last + 1);

@@ -57,15 +57,15 @@ pub(super) fn lower_trees(cells: &mut Vec<Cell>, ranges: &[KeyRange]) -> Link {
 
 /// Appends all of a tree but its root, and returns that.
 fn root(cells: &mut Vec<Cell>, ranges: &[KeyRange], base: u64) -> Node {
-    let mut level = ranges.to_vec();
-    while level.len() > CHILDREN {
-        let parent = |children: &[KeyRange]| KeyRange {
-            last: children.last().map_or(0, |range| range.last),
-            link: push(cells, &node(children, base)),
-        };
-        level = level.chunks(CHILDREN).map(parent).collect();
+    if ranges.len() <= CHILDREN {
+        return node(ranges, base);
     }
-    node(&level, base)
+    let parent = |children: &[KeyRange]| KeyRange {
+        last: children.last().map_or(0, |range| range.last),
+        link: push(cells, &node(children, base)),
+    };
+    let level: Vec<KeyRange> = ranges.chunks(CHILDREN).map(parent).collect();
+    root(cells, &level, base)
 }
 
 /// The node over at most [`CHILDREN`] ranges.
