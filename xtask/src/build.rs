@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{bpf_toolchain, shell};
 
-/// What the binary may have, in bytes. It is some 2 MB under that, so that only a mistake goes over it.
+/// What the binary may have, in bytes.
 const MOST: u64 = 12_000_000;
 
 /// Builds `pacs-guard` with the XDP program inside; gives the binary's path.
