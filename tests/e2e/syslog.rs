@@ -22,7 +22,7 @@ fn block(words: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
     let (_, rest) = page.split_once(words).unwrap();
-    rest.split("```").nth(1).unwrap().to_owned()
+    rest.split("```text\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
 }
 
 struct Feed {
