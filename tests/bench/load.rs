@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::build::{
-    CTAG, DESTINATION, FROM_PORT, IPV4, IPV6, MACS, STAG, SYN, TCP, UDP, V4, V6, ethernet, tcp,
+    ACK, CTAG, DESTINATION, FROM_PORT, IPV4, IPV6, MACS, STAG, SYN, TCP, UDP, V4, V6, ethernet, tcp,
 };
 
 /// Which sources the generator puts into the frames.
@@ -36,9 +36,6 @@ pub(crate) const FROM4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(crate) const TO4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const FROM6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const TO6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
-
-/// The flag of the packets of a connection (RFC 9293 section 3.1).
-const ACK: u16 = 0x10;
 
 fn packet(family: u8, port: u16, flags: u16) -> (u16, Vec<u8>) {
     if family == 4 {

@@ -19,6 +19,7 @@ pub(crate) const CTAG: u16 = 0x8100;
 pub(crate) const STAG: u16 = 0x88a8;
 
 pub(crate) const SYN: u16 = 0x02;
+pub(crate) const ACK: u16 = 0x10;
 pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// The port that every built packet comes from.

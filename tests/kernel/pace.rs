@@ -6,7 +6,7 @@ use pacs_guard::datapath::Runner;
 
 use crate::{
     bench::Bench,
-    frames::build::{IPV4, SYN, TCP, V4, ethernet, tcp},
+    frames::build::{ACK, IPV4, TCP, V4, ethernet, tcp},
 };
 
 const FRAMES: u32 = 20_000;
@@ -29,7 +29,7 @@ fn policy(hosts: u32) -> String {
 
 fn frame(port: u16) -> Vec<u8> {
     let (from, to) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-    let segment = tcp(std::net::IpAddr::V4(from), std::net::IpAddr::V4(to), port, SYN);
+    let segment = tcp(std::net::IpAddr::V4(from), std::net::IpAddr::V4(to), port, ACK);
     ethernet(&[], IPV4, &V4::new(from, to, TCP).packet(&segment))
 }
 
@@ -46,5 +46,5 @@ fn a_verdict_costs_the_same_whatever_the_policy_holds() {
     let [one, many, other] = [cost(small, 104), cost(large, 104), cost(large, 22)];
     println!("one host {one:?}, 20,000 {many:?}, another port {other:?}");
     assert!(many < one * 3, "allowed: {one:?} with one host, {many:?} with 20,000");
-    assert!(other < many * 3 / 2, "another port {other:?}, and allowed {many:?}");
+    assert!(other < many, "another port {other:?}, and allowed {many:?}");
 }

@@ -43,7 +43,7 @@ impl EventLog {
 
     /// Events that made no entry in the journal; `None` where nothing writes there.
     pub(super) fn left_out_of_the_journal(&self) -> Option<u64> {
-        self.journal.as_ref().map(Journal::left_out)
+        self.journal.as_ref().map(Journal::all_left_out)
     }
 
     /// The kept events, and the ones to come from here on.

@@ -46,7 +46,7 @@ impl Journal {
     }
 
     /// Events that made no entry since the daemon started.
-    pub(super) const fn left_out(&self) -> u64 {
+    pub(super) const fn all_left_out(&self) -> u64 {
         self.all_left_out
     }
 
@@ -160,6 +160,6 @@ mod tests {
         let journald = UnixDatagram::bind(&path).unwrap();
         journal.record(&event());
         assert!(heard(&journald).unwrap().ends_with("PACS_GUARD_LEFT_OUT=2\n"));
-        assert_eq!(journal.left_out(), 5);
+        assert_eq!(journal.all_left_out(), 5);
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn log_in(
             let cookie = format!("{SESSION}={session}; Path=/; Secure; HttpOnly; SameSite=Strict");
             ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(why) => refuse(why, |text| show_form(text)),
+        Err(why) => refuse(why, show_form),
     }
 }
 
