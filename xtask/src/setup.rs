@@ -20,6 +20,8 @@ const PEERS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("ipset", "ipset"),
     ("strace", "strace"),
     ("xdp-filter", "xdp-tools"),
     ("promtool", "prometheus"),
