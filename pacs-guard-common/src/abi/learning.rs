@@ -23,16 +23,9 @@ impl AssociationKey {
     #[inline(always)]
     pub const fn to_lanes(self) -> [u64; Self::LANES] {
         let [high, low, last] = self.source.to_lanes();
-        let [c1, c2, g1, g2] = Self::title_lanes(self.titles);
-        [high, low, last, c1, c2, g1, g2]
-    }
-
-    /// The lanes of the titles, which come last.
-    #[inline(always)]
-    pub const fn title_lanes(titles: Titles) -> [u64; Self::LANES - SeenKey::LANES] {
-        let [called, called_end] = lanes(titles.called);
-        let [calling, calling_end] = lanes(titles.calling);
-        [called, called_end, calling, calling_end]
+        let [called, called_end] = lanes(self.titles.called);
+        let [calling, calling_end] = lanes(self.titles.calling);
+        [high, low, last, called, called_end, calling, calling_end]
     }
 
     /// Reads a packed key; `None` where the lanes are not one.

@@ -14,5 +14,5 @@ pub use address::{Address, Family};
 pub use associate::{TITLE, Titles, titles, titles_at};
 pub use cause::Cause;
 pub use frame::{Frame, FrameMut, MAX_OFFSET};
-pub use parse::{Content, Headers, Packet, Parsed, TCP, Transport, goes_on, opens, parse};
+pub use parse::{Content, Headers, Packet, Parsed, TCP, Transport, opens, parse};
 pub use reset::Syn;

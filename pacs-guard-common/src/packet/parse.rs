@@ -38,13 +38,6 @@ pub fn opens<F: Frame>(frame: &F, packet: &Packet) -> bool {
     packet.protocol == TCP && is_first(frame, packet.transport_at as usize) == Some(true)
 }
 
-/// Whether a TCP packet may be of a connection that is there already: anything but the first of one. A packet that
-/// ends before its flags is of none.
-#[inline(always)]
-pub fn goes_on<F: Frame>(frame: &F, packet: &Packet) -> bool {
-    is_first(frame, packet.transport_at as usize) == Some(false)
-}
-
 const SYN: u16 = 0x02;
 const ACK: u16 = 0x10;
 
@@ -235,9 +228,10 @@ impl Headers {
         is_first(frame, self.facts.transport_at) == Some(true)
     }
 
-    /// As [`goes_on`].
+    /// Whether a TCP packet may be of a connection that is there already: anything but the first of one. A packet that
+    /// ends before its flags is of none.
     #[inline(always)]
-    pub(crate) fn goes_on<F: Frame>(&self, frame: &F) -> bool {
+    pub fn goes_on<F: Frame>(&self, frame: &F) -> bool {
         is_first(frame, self.facts.transport_at) == Some(false)
     }
 
