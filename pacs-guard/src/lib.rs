@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod echo;
 pub mod explain;
 pub mod first_packet;
+mod hex;
 pub mod host;
 pub mod image;
 pub mod interface;

@@ -27,6 +27,7 @@ use x509_cert::der::Decode;
 use super::failure::{Failure, Phase};
 use crate::{
     credential::{self, Unusable, certificates},
+    hex::hex,
     policy::model::{PeerTls, TlsVersion},
 };
 
@@ -45,7 +46,7 @@ impl Certificate {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let ends = certificate.tbs_certificate.validity.not_after.to_unix_duration();
         Some(Self {
-            sha256: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&Sha256::digest(der)),
             expires: jiff::Timestamp::from_second(i64::try_from(ends.as_secs()).ok()?).ok()?,
         })
     }

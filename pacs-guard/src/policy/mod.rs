@@ -33,6 +33,8 @@ use findings::Findings;
 use model::Policy;
 use source::Sources;
 
+use crate::hex::hex;
+
 pub use diagnostic::{Diagnostic, Second, render};
 pub use fault::{Fault, Quoted, Severity};
 pub use reference::reference;
@@ -145,7 +147,7 @@ fn hash_of(texts: &[PolicyText]) -> String {
 
 /// The hash of a policy of one text.
 pub fn hash_text(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Validates the text of a policy, as if it were read from `path` with nothing beside it.

@@ -8,6 +8,8 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::crypto::ring;
 
+use crate::hex::hex;
+
 /// Browsers at once; the oldest has to log in again.
 const MOST: usize = 64;
 /// How long one stays, whatever it does: a shift.
@@ -22,7 +24,7 @@ impl Sessions {
     pub(super) fn begin(&mut self, now: Instant) -> Option<String> {
         let mut bytes = [0; 32];
         ring::default_provider().secure_random.fill(&mut bytes).ok()?;
-        let number: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let number = hex(&bytes);
         self.0.retain(|_, end| *end > now);
         if self.0.len() >= MOST
             && let Some(oldest) = self.0.iter().min_by_key(|(_, end)| **end).map(|(hash, _)| *hash)
